@@ -1,0 +1,9 @@
+//! deepbreath: a radiograph goes in as bytes, an honest answer comes out, and it never leaves the machine.
+//!
+//! For education and research, never a diagnosis.
+
+pub mod error;
+pub mod radiograph;
+
+pub use error::Error;
+pub use radiograph::Radiograph;

@@ -1,0 +1,1 @@
+//! The stages of the trainer, as a library so that each can be tested.
