@@ -1,1 +1,3 @@
 //! The stages of the trainer, as a library so that each can be tested.
+
+pub mod metrics;
