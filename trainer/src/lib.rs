@@ -1,3 +1,7 @@
 //! The stages of the trainer, as a library so that each can be tested.
 
+pub mod bootstrap;
+pub mod calibrate;
+pub mod measures;
 pub mod metrics;
+pub mod report;

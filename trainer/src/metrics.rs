@@ -12,9 +12,6 @@
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-/// Bins of [`ece`] and [`reliability`]: equal widths over the confidence 0..=1 (Guo et al. 2017 use 15).
-pub const RELIABILITY_BINS: usize = 15;
-
 /// Probabilities are raised to this before a logarithm, so that one certain mistake leaves the mean finite (27.6 nats).
 const SMALLEST_PROBABILITY: f64 = 1e-12;
 
@@ -241,12 +238,12 @@ pub fn macro_auroc(predictions: &[Prediction], classes: usize) -> Option<f64> {
 
 /// AUROC of one class against all others, ranked by its probability.
 pub fn class_auroc(predictions: &[Prediction], class: usize) -> Option<f64> {
-    Ranking::one_vs_rest(predictions, class).auroc(|_| 1)
+    Ranking::one_vs_rest(predictions.iter().enumerate(), class).auroc(|_| 1)
 }
 
 /// AUROC of `a` against `b` among the films of these two labels, ranked by [`Prediction::pair_score`].
 pub fn pair_auroc(predictions: &[Prediction], a: usize, b: usize) -> Option<f64> {
-    Ranking::pair(predictions, a, b).auroc(|_| 1)
+    Ranking::pair(predictions.iter().enumerate(), a, b).auroc(|_| 1)
 }
 
 /// Probability that a film with the finding scores higher than one without, ties counting half (Mann and Whitney 1947;
@@ -267,6 +264,10 @@ pub fn auroc(scores: &[f64], positive: &[bool]) -> Option<f64> {
     )
     .auroc(|_| 1)
 }
+
+/// Films with the index that weights are asked for.
+pub trait Films<'a>: Iterator<Item = (usize, &'a Prediction)> {}
+impl<'a, I: Iterator<Item = (usize, &'a Prediction)>> Films<'a> for I {}
 
 /// Films sorted by a score, the highest first: what AUROC, average precision and both curves are read from.
 #[derive(Clone, Debug)]
@@ -309,21 +310,13 @@ impl Ranking {
     }
 
     /// One class against all others by its probability.
-    pub fn one_vs_rest(predictions: &[Prediction], class: usize) -> Self {
-        Ranking::new(
-            predictions
-                .iter()
-                .enumerate()
-                .map(|(film, p)| (film, p.probability(class), p.label == class)),
-        )
+    pub fn one_vs_rest<'a>(films: impl Films<'a>, class: usize) -> Self {
+        Ranking::new(films.map(|(film, p)| (film, p.probability(class), p.label == class)))
     }
 
     /// `a` against `b` among the films of these two labels by [`Prediction::pair_score`].
-    pub fn pair(predictions: &[Prediction], a: usize, b: usize) -> Self {
-        let of_pair = predictions
-            .iter()
-            .enumerate()
-            .filter(|(_, p)| p.label == a || p.label == b);
+    pub fn pair<'a>(films: impl Films<'a>, a: usize, b: usize) -> Self {
+        let of_pair = films.filter(|(_, p)| p.label == a || p.label == b);
         Ranking::new(of_pair.map(|(film, p)| (film, p.pair_score(a, b), p.label == a)))
     }
 
@@ -397,44 +390,4 @@ impl Ranking {
         );
         points
     }
-}
-
-/// One bin of the reliability diagram, over the confidence of the call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Bin {
-    /// Films in the bin.
-    pub n: u64,
-    /// Mean probability of the call; 0 for an empty bin.
-    pub confidence: f64,
-    /// Share of right calls; 0 for an empty bin.
-    pub accuracy: f64,
-}
-
-/// [`RELIABILITY_BINS`] bins of equal width over the confidence of the call; bin `i` holds `(i/15, (i+1)/15]`.
-/// Takes `(confidence, right, weight)` per film.
-pub fn reliability(films: impl Iterator<Item = (f64, bool, u32)>) -> Vec<Bin> {
-    let mut bins = vec![Bin::default(); RELIABILITY_BINS];
-    for (confidence, right, weight) in films {
-        let bin = (confidence * RELIABILITY_BINS as f64).ceil().max(1.0) as usize - 1;
-        let bin = &mut bins[bin.min(RELIABILITY_BINS - 1)];
-        bin.n += u64::from(weight);
-        bin.confidence += f64::from(weight) * confidence;
-        bin.accuracy += f64::from(weight * u32::from(right));
-    }
-    for bin in bins.iter_mut().filter(|bin| bin.n > 0) {
-        bin.confidence /= bin.n as f64;
-        bin.accuracy /= bin.n as f64;
-    }
-    bins
-}
-
-/// Expected calibration error, `sum over bins of n_b / n |accuracy_b - confidence_b|` (Guo et al. 2017), over the
-/// confidence of the call. It is biased upwards for few films. `None` for no films.
-pub fn ece(bins: &[Bin]) -> Option<f64> {
-    let n: u64 = bins.iter().map(|bin| bin.n).sum();
-    let gap: f64 = bins
-        .iter()
-        .map(|bin| bin.n as f64 * (bin.accuracy - bin.confidence).abs())
-        .sum();
-    (n > 0).then(|| gap / n as f64)
 }

@@ -2,6 +2,7 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use trainer::calibrate::{ece, reliability};
 use trainer::metrics::*;
 
 fn prediction(label: usize, probabilities: &[f32]) -> Prediction {
