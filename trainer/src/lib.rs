@@ -4,4 +4,6 @@ pub mod bootstrap;
 pub mod calibrate;
 pub mod measures;
 pub mod metrics;
+pub mod plots;
 pub mod report;
+pub mod svg;
