@@ -36,7 +36,10 @@ pub struct Bootstrap {
 
 impl Default for Bootstrap {
     fn default() -> Self {
-        Bootstrap { resamples: 2000, seed: 42 }
+        Bootstrap {
+            resamples: 2000,
+            seed: 42,
+        }
     }
 }
 

@@ -76,20 +76,30 @@ impl Scope {
             nll: p.nll(),
         };
         let reaches = |(class, point): &(usize, &OperatingPoint)| {
-            let reached = films.clone().map(|(_, p)| p.probability(*class) >= point.threshold);
+            let reached = films
+                .clone()
+                .map(|(_, p)| p.probability(*class) >= point.threshold);
             (*class, reached.collect())
         };
-        let present: Vec<usize> =
-            (0..classes).filter(|class| films.clone().any(|(_, p)| p.label == *class)).collect();
+        let present: Vec<usize> = (0..classes)
+            .filter(|class| films.clone().any(|(_, p)| p.label == *class))
+            .collect();
         let pairs = present
             .iter()
-            .flat_map(|a| present.iter().filter(move |b| a < *b).map(move |b| (*a, *b)))
+            .flat_map(|a| {
+                present
+                    .iter()
+                    .filter(move |b| a < *b)
+                    .map(move |b| (*a, *b))
+            })
             .map(|(a, b)| ((a, b), Ranking::pair(films.clone(), a, b)))
             .collect();
         Scope {
             classes,
             films: films.clone().map(facts).collect(),
-            rankings: (0..classes).map(|class| Ranking::one_vs_rest(films.clone(), class)).collect(),
+            rankings: (0..classes)
+                .map(|class| Ranking::one_vs_rest(films.clone(), class))
+                .collect(),
             points: points.iter().map(reaches).collect(),
             present,
             pairs,
@@ -109,18 +119,24 @@ impl Scope {
         let n = confusion.n();
         let mean = |sum: f64| (n > 0).then(|| sum / n as f64);
         // A resample that lost a label is not a smaller problem, it is none: its mean over labels does not count.
-        let complete = self.present.iter().all(|class| confusion.with_label(*class) > 0);
+        let complete = self
+            .present
+            .iter()
+            .all(|class| confusion.with_label(*class) > 0);
         let films = self.films.iter();
         let bins = reliability(films.map(|f| (f.confidence, f.call == f.label, weights[f.index])));
         let weight = |film: usize| weights[film];
         let aurocs: Vec<Option<f64>> = self.rankings.iter().map(|r| r.auroc(weight)).collect();
         let known: Vec<f64> = aurocs.iter().flatten().copied().collect();
-        let macro_auroc = (complete && !known.is_empty())
-            .then(|| known.iter().sum::<f64>() / known.len() as f64);
+        let macro_auroc =
+            (complete && !known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64);
 
         let mut figures = vec![
             (Quantity::Accuracy, confusion.accuracy()),
-            (Quantity::BalancedAccuracy, confusion.balanced_accuracy().filter(|_| complete)),
+            (
+                Quantity::BalancedAccuracy,
+                confusion.balanced_accuracy().filter(|_| complete),
+            ),
             (Quantity::MacroAuroc, macro_auroc),
             (Quantity::Ece, ece(&bins)),
             (Quantity::Brier, mean(brier)),
@@ -129,7 +145,10 @@ impl Scope {
         for class in 0..self.classes {
             figures.extend([
                 (Quantity::Auroc(class), aurocs[class]),
-                (Quantity::AveragePrecision(class), self.rankings[class].average_precision(weight)),
+                (
+                    Quantity::AveragePrecision(class),
+                    self.rankings[class].average_precision(weight),
+                ),
                 (Quantity::Sensitivity(class), confusion.sensitivity(class)),
                 (Quantity::Specificity(class), confusion.specificity(class)),
                 (Quantity::Precision(class), confusion.precision(class)),
@@ -143,7 +162,11 @@ impl Scope {
             let mut table = Confusion::new(2);
             for (film, reached) in self.films.iter().zip(reached) {
                 let weight = weights[film.index];
-                table.add(usize::from(film.label == *class), usize::from(*reached), weight);
+                table.add(
+                    usize::from(film.label == *class),
+                    usize::from(*reached),
+                    weight,
+                );
             }
             figures.push((Quantity::PointSensitivity(point), table.sensitivity(1)));
             figures.push((Quantity::PointSpecificity(point), table.specificity(1)));

@@ -219,16 +219,26 @@ impl Report {
             .map(|point| {
                 let class = classes.iter().position(|class| *class == point.finding);
                 class.map(|class| (class, point)).with_context(|| {
-                    format!("operating point for `{}`, which is not among {classes:?}", point.finding)
+                    format!(
+                        "operating point for `{}`, which is not among {classes:?}",
+                        point.finding
+                    )
                 })
             })
             .collect::<Result<_>>()?;
 
         let groups = Groups::of(predictions);
         let patients = patients(predictions);
-        let figures = groups.measure(predictions, classes.len(), &points, &patients, protocol.bootstrap);
+        let figures = groups.measure(
+            predictions,
+            classes.len(),
+            &points,
+            &patients,
+            protocol.bootstrap,
+        );
         let all = &figures[0];
-        let group = |index: usize| groups.report(index, predictions, classes, &patients, &figures[index]);
+        let group =
+            |index: usize| groups.report(index, predictions, classes, &patients, &figures[index]);
         let mut sources = BTreeMap::new();
         let mut subgroups: BTreeMap<String, BTreeMap<String, GroupReport>> = BTreeMap::new();
         for (index, (kind, value)) in groups.keys.iter().enumerate() {
@@ -236,8 +246,18 @@ impl Report {
             match kind {
                 Kind::All => {}
                 Kind::Source => drop(sources.insert(value, group(index))),
-                Kind::View => drop(subgroups.entry("view".into()).or_default().insert(value, group(index))),
-                Kind::Age => drop(subgroups.entry("age_group".into()).or_default().insert(value, group(index))),
+                Kind::View => drop(
+                    subgroups
+                        .entry("view".into())
+                        .or_default()
+                        .insert(value, group(index)),
+                ),
+                Kind::Age => drop(
+                    subgroups
+                        .entry("age_group".into())
+                        .or_default()
+                        .insert(value, group(index)),
+                ),
             }
         }
 
@@ -285,7 +305,9 @@ impl Report {
                 })
                 .collect(),
             reliability: reliability(
-                predictions.iter().map(|p| (p.probability(p.call()), p.call() == p.label, 1)),
+                predictions
+                    .iter()
+                    .map(|p| (p.probability(p.call()), p.call() == p.label, 1)),
             ),
             ood,
             protocol,
@@ -352,17 +374,32 @@ impl Groups {
     ) -> Vec<Figures> {
         let scope = |(index, films): (usize, &Vec<usize>)| {
             let points = if index == 0 { points } else { &[] };
-            Scope::new(films.iter().map(|film| (*film, &predictions[*film])), classes, points)
+            Scope::new(
+                films.iter().map(|film| (*film, &predictions[*film])),
+                classes,
+                points,
+            )
         };
         let scopes: Vec<Scope> = self.films.iter().enumerate().map(scope).collect();
         let estimates = bootstrap.estimate(patients, |weights| {
-            scopes.iter().flat_map(|scope| scope.measure(weights)).map(|(_, value)| value).collect()
+            scopes
+                .iter()
+                .flat_map(|scope| scope.measure(weights))
+                .map(|(_, value)| value)
+                .collect()
         });
         let once = vec![1; predictions.len()];
         let mut estimates = estimates.into_iter();
         scopes
             .iter()
-            .map(|scope| scope.measure(&once).into_iter().map(|(q, _)| q).zip(&mut estimates).collect())
+            .map(|scope| {
+                scope
+                    .measure(&once)
+                    .into_iter()
+                    .map(|(q, _)| q)
+                    .zip(&mut estimates)
+                    .collect()
+            })
             .collect()
     }
 
@@ -377,13 +414,18 @@ impl Groups {
         let films = &self.films[index];
         let mut labels = BTreeMap::new();
         for film in films {
-            *labels.entry(classes[predictions[*film].label].clone()).or_default() += 1;
+            *labels
+                .entry(classes[predictions[*film].label].clone())
+                .or_default() += 1;
         }
         GroupReport {
             n: films.len() as u64,
             patients: distinct(films.iter().map(|film| &patients[*film])),
             few: (films.len() as u64) < FEW_FILMS,
-            refused: films.iter().filter(|film| predictions[**film].refused).count() as u64,
+            refused: films
+                .iter()
+                .filter(|film| predictions[**film].refused)
+                .count() as u64,
             labels,
             accuracy: figures[&Quantity::Accuracy],
             balanced_accuracy: figures[&Quantity::BalancedAccuracy],
