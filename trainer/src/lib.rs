@@ -2,6 +2,7 @@
 
 pub mod bootstrap;
 pub mod calibrate;
+mod groups;
 pub mod measures;
 pub mod metrics;
 pub mod output;
