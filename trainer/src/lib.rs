@@ -7,7 +7,7 @@ pub mod cli;
 pub mod dataset;
 pub mod films;
 pub mod folds;
-pub mod groups;
+mod groups;
 pub mod measures;
 pub mod metrics;
 pub mod output;

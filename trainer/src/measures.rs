@@ -142,12 +142,12 @@ impl Scope {
             (Quantity::Brier, mean(brier)),
             (Quantity::Nll, mean(nll)),
         ];
-        for class in 0..self.classes {
+        for (class, (ranking, auroc)) in self.rankings.iter().zip(&aurocs).enumerate() {
             figures.extend([
-                (Quantity::Auroc(class), aurocs[class]),
+                (Quantity::Auroc(class), *auroc),
                 (
                     Quantity::AveragePrecision(class),
-                    self.rankings[class].average_precision(weight),
+                    ranking.average_precision(weight),
                 ),
                 (Quantity::Sensitivity(class), confusion.sensitivity(class)),
                 (Quantity::Specificity(class), confusion.specificity(class)),

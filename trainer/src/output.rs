@@ -132,7 +132,8 @@ impl CrossValidationReport {
             })
         };
         let folds: Vec<FoldReport> = folds.iter().map(measure).collect::<Result<_>>()?;
-        let figures: [(&str, fn(&FoldReport) -> Estimate); 3] = [
+        type Figure = fn(&FoldReport) -> Estimate;
+        let figures: [(&str, Figure); 3] = [
             ("accuracy", |fold| fold.accuracy),
             ("balanced_accuracy", |fold| fold.balanced_accuracy),
             ("macro_auroc", |fold| fold.macro_auroc),
@@ -244,7 +245,7 @@ impl CrossValidationReport {
         body += "<h2>All held-out films together</h2>\n";
         body += &page::sections(&self.pooled, &figures);
         let mut files = drawings(&figures);
-        let html = page::document("Cross-validation of a chest X-ray classifier", &body);
+        let html = page::document("Cross-validation of a chest X\u{2011}ray classifier", &body);
         files.push(("cross-validation.html".to_owned(), html));
         files.push(("cross-validation.json".to_owned(), json(self)?));
         write_all(dir, &files)

@@ -73,6 +73,8 @@ const GLOSSARY: [(&str, &str); 14] = [
     ),
 ];
 
+const FEW: &str = "* fewer than 30 films: too few to conclude from.";
+
 /// A whole document around its body; the policy forbids scripts and every request.
 pub fn document(title: &str, body: &str) -> String {
     let title = escape(title);
@@ -87,7 +89,7 @@ pub fn document(title: &str, body: &str) -> String {
 /// The page of one evaluation.
 pub fn evaluation(report: &Report, figures: &[Figure]) -> String {
     document(
-        "Evaluation of a chest X-ray classifier",
+        "Evaluation of a chest X\u{2011}ray classifier",
         &(lead(report) + &sections(report, figures)),
     )
 }
@@ -98,14 +100,18 @@ fn lead(report: &Report) -> String {
     if let Some(value) = report.accuracy.value {
         let interval = match (report.accuracy.low, report.accuracy.high) {
             (Some(low), Some(high)) => {
-                format!(" (95 % interval {} to {} %)", percent(low), percent(high))
+                format!(
+                    " (95\u{a0}% interval {} to {}\u{a0}%)",
+                    percent(low),
+                    percent(high)
+                )
             }
             _ => String::new(),
         };
-        let _ = write!(
+        let _ = writeln!(
             text,
             "<p class=\"lead\">On {} films of {} patients, the most probable of {} findings was the right one in \
-             <b>{} %</b>{interval}.</p>\n",
+             <b>{}\u{a0}%</b>{interval}.</p>",
             report.n,
             report.patients,
             report.classes.len(),
@@ -189,7 +195,7 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
         &mut text,
         "By source",
         "Only the rows of a single source are free of shortcuts between sources: a model that recognises the hospital \
-         gains nothing there. a/b: a against b, among the films of these two labels. * fewer than 30 films.",
+         gains nothing there. a/b: a against b, among the films of these two labels. * fewer than 30 films, too few to conclude from.",
         &tables::groups(report, "source", report.sources.iter()),
     );
     for (kind, groups) in &report.subgroups {
@@ -197,7 +203,11 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
         section(
             &mut text,
             &format!("By {name}"),
-            "* fewer than 30 films: too few to conclude from.",
+            if groups.values().any(|group| group.few) {
+                FEW
+            } else {
+                ""
+            },
             &tables::groups(report, &name, groups.iter()),
         );
     }

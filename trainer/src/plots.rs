@@ -7,8 +7,8 @@ use crate::report::Report;
 use crate::svg::{Frame, Svg, series};
 use serde::{Deserialize, Serialize};
 
-const WIDTH: f64 = 480.0;
-const HEIGHT: f64 = 424.0;
+const WIDTH: f64 = 424.0;
+const HEIGHT: f64 = 396.0;
 
 /// A figure of the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub fn figures(report: &Report, predictions: &[Prediction]) -> Vec<Figure> {
 
 fn unit_frame() -> Frame {
     Frame {
-        area: (62.0, 16.0, 400.0, 352.0),
+        area: (62.0, 14.0, 348.0, 330.0),
         x: (0.0, 1.0),
         y: (0.0, 1.0),
     }
@@ -95,7 +95,7 @@ fn curves(
     for (class, _) in report.classes.iter().enumerate() {
         let curve = Ranking::one_vs_rest(predictions.iter().enumerate(), class).curve();
         svg.path(
-            curve.iter().map(|p| point(p)).map(|(x, y)| frame.at(x, y)),
+            curve.iter().map(&point).map(|(x, y)| frame.at(x, y)),
             &series(class),
         );
     }
@@ -104,7 +104,7 @@ fn curves(
         .map(|entry| entry.chars().count())
         .max()
         .unwrap_or(0) as f64;
-    let width = (50.0 + 6.4 * widest).min(390.0);
+    let width = (50.0 + 6.4 * widest).min(336.0);
     let height = 20.0 * legend.len() as f64 + 8.0;
     let (x, _) = if bottom {
         frame.at(1.0, 0.0)
@@ -158,7 +158,7 @@ pub fn precision_recall(report: &Report, predictions: &[Prediction]) -> String {
 pub fn reliability(report: &Report) -> String {
     let mut svg = Svg::new(WIDTH, HEIGHT, "Reliability diagram");
     let frame = Frame {
-        area: (62.0, 16.0, 400.0, 268.0),
+        area: (62.0, 14.0, 348.0, 246.0),
         ..unit_frame()
     };
     frame.axes(&mut svg, "", "share of right calls");
@@ -181,21 +181,21 @@ pub fn reliability(report: &Report) -> String {
     }
     let (left, _) = frame.at(0.0, 0.0);
     for (index, bin) in report.reliability.iter().enumerate() {
-        let step = 400.0 / RELIABILITY_BINS as f64;
+        let step = 348.0 / RELIABILITY_BINS as f64;
         let height = 54.0 * bin.n as f64 / most;
         let x = left + step * index as f64;
         svg.rect(
-            (x + 1.0, 368.0 - height),
+            (x + 1.0, 344.0 - height),
             (step - 2.0, height),
             "bar",
             0.85,
             &format!("{} films", bin.n),
         );
     }
-    svg.line((left, 368.0), (left + 400.0, 368.0), "axis");
-    svg.upward(20.0, 341.0, "", "films");
-    svg.text(left - 8.0, 318.0, "soft small end", most);
-    svg.text(left + 200.0, 391.0, "mid", "probability of the call");
+    svg.line((left, 344.0), (left + 348.0, 344.0), "axis");
+    svg.upward(20.0, 317.0, "", "films");
+    svg.text(left - 8.0, 300.0, "soft small end", most);
+    svg.text(left + 174.0, 368.0, "mid", "probability of the call");
     svg.text(
         left + 10.0,
         36.0,
@@ -209,7 +209,7 @@ pub fn reliability(report: &Report) -> String {
 pub fn confusion(report: &Report) -> String {
     let n = report.classes.len().max(1) as f64;
     let mut svg = Svg::new(WIDTH, HEIGHT, "Confusion matrix");
-    let (left, top, width, height) = (112.0, 44.0, 352.0, 324.0);
+    let (left, top, width, height) = (104.0, 42.0, 308.0, 308.0);
     let (cell_x, cell_y) = (width / n, height / n);
     svg.text(left + width / 2.0, 16.0, "mid", "called");
     svg.upward(18.0, top + height / 2.0, "", "true label");
@@ -251,7 +251,7 @@ pub fn confusion(report: &Report) -> String {
     }
     svg.text(
         left,
-        391.0,
+        374.0,
         "small soft",
         format!("{} films; shade: share of the row", report.n),
     );
@@ -271,7 +271,7 @@ pub fn sources(report: &Report) -> String {
     let height = 34.0 * rows + 70.0;
     let mut svg = Svg::new(WIDTH, height, "Accuracy by source with 95 % intervals");
     let frame = Frame {
-        area: (112.0, 12.0, 296.0, 34.0 * rows + 6.0),
+        area: (104.0, 12.0, 248.0, 34.0 * rows + 6.0),
         x: (0.0, 1.0),
         y: (0.0, 1.0),
     };
@@ -293,7 +293,7 @@ pub fn sources(report: &Report) -> String {
     );
     for (row, (name, group)) in report.sources.iter().enumerate() {
         let y = frame.area.1 + 34.0 * (row as f64 + 0.5) + 3.0;
-        svg.text(102.0, y + 4.0, "end", shorten(name));
+        svg.text(96.0, y + 4.0, "end", shorten(name));
         if let (Some(low), Some(high)) = (group.accuracy.low, group.accuracy.high) {
             svg.line(
                 (frame.at(low, 0.0).0, y),
@@ -307,7 +307,7 @@ pub fn sources(report: &Report) -> String {
         }
         let few = if group.few { "*" } else { "" };
         svg.text(
-            474.0,
+            420.0,
             y + 4.0,
             "soft small end",
             format!("n {}{few}", group.n),
@@ -337,7 +337,8 @@ pub fn training_curves(epochs: &[EpochRecord]) -> String {
         "Training curves: loss and validation macro AUROC by epoch",
     );
     let last = epochs.iter().map(|e| e.epoch).max().unwrap_or(1).max(2) as f64;
-    let lines: [(&str, fn(&EpochRecord) -> Option<f64>); 3] = [
+    type Line = fn(&EpochRecord) -> Option<f64>;
+    let lines: [(&str, Line); 3] = [
         ("training loss", |e| Some(e.train_loss)),
         ("validation loss", |e| e.validation_loss),
         ("validation macro AUROC", |e| e.validation_macro_auroc),

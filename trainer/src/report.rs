@@ -5,11 +5,12 @@
 
 use crate::bootstrap::{Bootstrap, Estimate, patients};
 use crate::calibrate::{Bin, OperatingPoint, RELIABILITY_BINS, reliability};
-use crate::measures::{Quantity, Scope};
+use crate::groups::{Groups, Kind, distinct, pairs};
+use crate::measures::Quantity;
 use crate::metrics::{Confusion, Prediction, check};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 
 /// Version of `report.json`; a field may be added without a new one, none is removed or redefined.
 pub const FORMAT: u32 = 1;
@@ -312,124 +313,5 @@ impl Report {
             ood,
             protocol,
         })
-    }
-}
-
-type Figures = HashMap<Quantity, Estimate>;
-
-fn distinct<'a>(patients: impl Iterator<Item = &'a usize>) -> u64 {
-    patients.collect::<BTreeSet<_>>().len() as u64
-}
-
-fn pairs(figures: &Figures, classes: &[String]) -> BTreeMap<String, Estimate> {
-    let name = |(quantity, estimate): (&Quantity, &Estimate)| match quantity {
-        Quantity::Pair(a, b) => Some((format!("{}/{}", classes[*a], classes[*b]), *estimate)),
-        _ => None,
-    };
-    figures.iter().filter_map(name).collect()
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    All,
-    Source,
-    View,
-    Age,
-}
-
-/// The sets of films that are measured: all of them first, then every source, view and age group.
-struct Groups {
-    keys: Vec<(Kind, String)>,
-    films: Vec<Vec<usize>>,
-}
-
-impl Groups {
-    fn of(predictions: &[Prediction]) -> Groups {
-        let mut groups: BTreeMap<(Kind, String), Vec<usize>> = BTreeMap::new();
-        for (film, p) in predictions.iter().enumerate() {
-            let keys = [
-                (Kind::All, Some(String::new())),
-                (Kind::Source, Some(p.source.clone())),
-                (Kind::View, p.view.clone()),
-                (Kind::Age, p.age_group.clone()),
-            ];
-            for (kind, value) in keys {
-                if let Some(value) = value {
-                    groups.entry((kind, value)).or_default().push(film);
-                }
-            }
-        }
-        let (keys, films) = groups.into_iter().unzip();
-        Groups { keys, films }
-    }
-
-    /// Estimates of every group from the same resamples.
-    fn measure(
-        &self,
-        predictions: &[Prediction],
-        classes: usize,
-        points: &[(usize, &OperatingPoint)],
-        patients: &[usize],
-        bootstrap: Bootstrap,
-    ) -> Vec<Figures> {
-        let scope = |(index, films): (usize, &Vec<usize>)| {
-            let points = if index == 0 { points } else { &[] };
-            Scope::new(
-                films.iter().map(|film| (*film, &predictions[*film])),
-                classes,
-                points,
-            )
-        };
-        let scopes: Vec<Scope> = self.films.iter().enumerate().map(scope).collect();
-        let estimates = bootstrap.estimate(patients, |weights| {
-            scopes
-                .iter()
-                .flat_map(|scope| scope.measure(weights))
-                .map(|(_, value)| value)
-                .collect()
-        });
-        let once = vec![1; predictions.len()];
-        let mut estimates = estimates.into_iter();
-        scopes
-            .iter()
-            .map(|scope| {
-                scope
-                    .measure(&once)
-                    .into_iter()
-                    .map(|(q, _)| q)
-                    .zip(&mut estimates)
-                    .collect()
-            })
-            .collect()
-    }
-
-    fn report(
-        &self,
-        index: usize,
-        predictions: &[Prediction],
-        classes: &[String],
-        patients: &[usize],
-        figures: &Figures,
-    ) -> GroupReport {
-        let films = &self.films[index];
-        let mut labels = BTreeMap::new();
-        for film in films {
-            *labels
-                .entry(classes[predictions[*film].label].clone())
-                .or_default() += 1;
-        }
-        GroupReport {
-            n: films.len() as u64,
-            patients: distinct(films.iter().map(|film| &patients[*film])),
-            few: (films.len() as u64) < FEW_FILMS,
-            refused: films
-                .iter()
-                .filter(|film| predictions[**film].refused)
-                .count() as u64,
-            labels,
-            accuracy: figures[&Quantity::Accuracy],
-            balanced_accuracy: figures[&Quantity::BalancedAccuracy],
-            auroc: pairs(figures, classes),
-        }
     }
 }

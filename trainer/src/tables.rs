@@ -112,7 +112,12 @@ impl Table {
 
     /// A table that scrolls sideways in itself where the screen is narrow.
     pub fn html(&self) -> String {
-        let mut text = String::from("<div class=\"scroll\" tabindex=\"0\"><table><thead><tr>");
+        let narrow = if self.columns.len() <= 3 {
+            " narrow"
+        } else {
+            ""
+        };
+        let mut text = format!("<div class=\"scroll{narrow}\" tabindex=\"0\"><table><thead><tr>");
         for column in &self.columns {
             let _ = write!(text, "<th scope=\"col\">{}</th>", escape(column));
         }
