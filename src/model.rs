@@ -186,8 +186,11 @@ struct Source<'a> {
 impl Source<'_> {
     /// Parameters are numbered in order, so that an optimizer's saved state finds them again.
     fn param<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Param<Tensor<D>>, Error> {
-        let tensor = self.take(name, shape)?;
-        Ok(Param::initialized(ParamId::from(self.used as u64), tensor.require_grad()))
+        let mut tensor = self.take(name, shape)?;
+        if self.device.is_autodiff() {
+            tensor = tensor.require_grad();
+        }
+        Ok(Param::initialized(ParamId::from(self.used as u64), tensor))
     }
 
     fn take<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, Error> {

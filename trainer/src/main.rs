@@ -4,7 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use trainer::cli::{Cli, Command};
-use trainer::prepare;
+use trainer::{prepare, train};
+
+/// Training allocates and frees large maps all the time; this allocator keeps their pages.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match run(Cli::from_command_line().command) {
@@ -19,7 +23,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Prepare(args) => prepare::run(&args),
-        Command::Train(_) => bail!("train is not part of this build"),
+        Command::Train(args) => train::run(&args),
         Command::Evaluate(_) => bail!("evaluate is not part of this build"),
         Command::CrossValidate(_) => bail!("cross-validate is not part of this build"),
         Command::Predict(_) => bail!("predict is not part of this build"),

@@ -63,6 +63,18 @@ impl Sampler {
         Self { cells, seed }
     }
 
+    /// How often each film counts in an epoch, on average.
+    pub fn weights(&self) -> Vec<f32> {
+        let count = self.cells.iter().map(|cell| cell.films.len()).sum();
+        let mut weights = vec![0.0; count];
+        for cell in &self.cells {
+            for film in &cell.films {
+                weights[*film] = cell.quota as f32 / cell.films.len() as f32;
+            }
+        }
+        weights
+    }
+
     /// Films of `epoch` in order. Each cell walks through shuffled rounds of its films, epoch after epoch.
     pub fn epoch(&self, epoch: usize) -> Vec<usize> {
         let mut order = Vec::new();

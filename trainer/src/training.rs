@@ -1,8 +1,88 @@
-//! The training loop.
+//! The training loop: a head on frozen features, then all weights.
+//!
+//! What it does not do: read the test split, choose a recipe, or write a release (see [`crate::export`]).
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
+use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Tensor, TensorData};
+use deepbreath::model::{Model, ModelConfig, NamedTensors, NormMode, pool};
+use deepbreath::preprocess::{ModelInput, SIDE};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{Checkpoint, Progress};
+use crate::dataset::{Film, write_whole};
+use crate::films::{FilmCache, STORED_SIDE};
+use crate::metrics::{self, Prediction};
+use crate::plots::{EpochRecord, training_curves};
+use crate::recipe::Recipe;
+use crate::sampler::{Sampler, stream};
+use crate::{head, inference, tensors};
+
+/// Set by Ctrl-C; the loop stops after the step in progress.
+pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Longest time between checkpoints.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+/// Batches that may wait, ready, for the loop.
+const READY_BATCHES: usize = 4;
+/// Smallest number of films of each label for a source to count in the selection metric.
+const PAIR_FILMS: usize = 20;
+
+/// Everything a run needs.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// Films to learn from.
+    pub train: Vec<&'a Film>,
+    /// Films that choose the epoch.
+    pub validation: Vec<&'a Film>,
+    /// Findings.
+    pub classes: &'a [String],
+    /// Recipe.
+    pub recipe: &'a Recipe,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Where to compute: one device, or several for data-parallel steps.
+    pub devices: Vec<Device>,
+    /// Folder of the run.
+    pub out: &'a Path,
+    /// Folder of decoded films.
+    pub cache: &'a Path,
+}
+
+/// A line of `metrics.jsonl`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EpochMetrics {
+    /// Losses and macro AUROC.
+    #[serde(flatten)]
+    pub record: EpochRecord,
+    /// Balanced accuracy on validation films.
+    pub validation_balanced_accuracy: Option<f64>,
+    /// Mean AUROC of label pairs within validation sources that hold both.
+    pub validation_within_source_auroc: Option<f64>,
+    /// What chooses the epoch: the mean of macro AUROC and the within-source AUROC.
+    pub selection: f64,
+    /// Speed of the training steps.
+    pub images_per_s: f64,
+}
+
+/// One training step's data.
+struct Batch {
+    /// `[B, 3, SIDE, SIDE]`.
+    images: Vec<f32>,
+    /// `[B, classes]`, rows summing to 1.
+    targets: Vec<f32>,
+    size: usize,
+}
 
 /// Squared Euclidean norm of each parameter's gradient, by name.
 pub fn squared_norms<M: Module>(module: &M, gradients: &GradientsParams) -> Vec<(String, f64)> {
@@ -27,4 +107,338 @@ pub fn squared_norms<M: Module>(module: &M, gradients: &GradientsParams) -> Vec<
     let mut visitor = Norms { gradients, path: Vec::new(), norms: Vec::new() };
     module.visit(&mut visitor);
     visitor.norms
+}
+
+/// A progress bar on the terminal; invisible where there is none.
+pub fn progress_bar(length: usize, what: &str) -> ProgressBar {
+    let style = "{msg:<22} {bar:32} {pos}/{len}  {per_sec}  ETA {eta}";
+    let bar = ProgressBar::new(length as u64);
+    bar.set_style(ProgressStyle::with_template(style).expect("a valid template"));
+    bar.set_message(what.to_string());
+    bar
+}
+
+impl Run<'_> {
+    /// Trains from `init` (unfolded tensors of any head), or goes on from the run's checkpoint if `resume`.
+    /// Returns the folded tensors of the best epoch, which also lie in `best.safetensors`.
+    ///
+    /// # Errors
+    /// If films or files cannot be read or written, or Ctrl-C was pressed (the run can then be resumed).
+    pub fn train(&self, init: &NamedTensors, resume: bool) -> Result<NamedTensors> {
+        ensure!(!self.train.is_empty(), "no films to train on: the manifest's train split is empty");
+        ensure!(!self.validation.is_empty(), "no validation films: the manifest's val split is empty");
+        std::fs::create_dir_all(self.out).with_context(|| format!("cannot create {}", self.out.display()))?;
+        let bar = progress_bar(self.train.len(), "decoding films");
+        let cache = FilmCache::open(&self.train, self.cache, &|done| bar.set_position(done as u64))?;
+        bar.finish_and_clear();
+        let sampler = Sampler::new(&self.train, self.recipe.shared_sources, self.seed);
+        let fingerprint = self.fingerprint()?;
+        let optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(self.recipe.weight_decay).init();
+        let restored = if resume { Checkpoint::read(optimizer.clone(), self.out)? } else { None };
+        let (state, optimizer) = match restored {
+            Some((state, optimizer)) => {
+                ensure!(
+                    state.progress.fingerprint == fingerprint,
+                    "{} was started with another recipe, seed or data; give another --out",
+                    self.out.display()
+                );
+                (state, optimizer)
+            }
+            None => {
+                ensure!(
+                    resume || !self.out.join("metrics.jsonl").exists(),
+                    "{} already holds a run: continue it with --resume or give another --out",
+                    self.out.display()
+                );
+                let model = self.first_stage(init, &cache, &sampler)?;
+                let progress = Progress { fingerprint, ..Progress::default() };
+                (Checkpoint { progress, average: model.clone(), model }, optimizer)
+            }
+        };
+        Stage { run: self, cache: &cache, sampler: &sampler }.train(state, optimizer)
+    }
+
+    /// Statistics of these films in the batch norms, and a head fitted on the frozen features.
+    fn first_stage(&self, init: &NamedTensors, cache: &FilmCache, sampler: &Sampler) -> Result<NamedTensors> {
+        let device = self.devices[0].clone().inner();
+        let mut start = init.clone();
+        let classes = self.classes.len();
+        let blank = head::Head::zeros(classes);
+        start.insert("classifier.weight".into(), blank.weight);
+        start.insert("classifier.bias".into(), blank.bias);
+        let model = Model::from_tensors(&ModelConfig::new(classes), &start, &device)?;
+        let order = sampler.epoch(usize::MAX / self.train.len().max(1) / 4);
+        let bar = progress_bar(self.recipe.adapt_norms, "adapting batch norms");
+        for (index, films) in order.chunks_exact(self.recipe.batch).take(self.recipe.adapt_norms).enumerate() {
+            let batch = self.batch(cache, films, u64::MAX, index * self.recipe.batch)?;
+            let images = Tensor::from_data(TensorData::new(batch.images, [batch.size, 3, SIDE, SIDE]), &device);
+            model.feature_map(images, NormMode::Batch { momentum: 1.0 / (index as f32 + 1.0) });
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        let mut adapted = model.tensors();
+        let folded = inference::folded(&adapted, &device)?;
+        let bar = progress_bar(self.train.len(), "features for the head");
+        let features = inference::features(&self.train, &folded, &device, &|done| bar.set_position(done as u64))?;
+        bar.finish_and_clear();
+        let labels: Vec<usize> = self.train.iter().map(|film| film.label).collect();
+        let head = head::fit(&features, &labels, &sampler.weights(), classes, &self.recipe.head);
+        adapted.insert("classifier.weight".into(), head.weight);
+        adapted.insert("classifier.bias".into(), head.bias);
+        Ok(adapted)
+    }
+
+    /// Everything the result depends on.
+    fn fingerprint(&self) -> Result<String> {
+        let names = |films: &[&Film]| films.iter().map(|film| format!("{} {}\n", film.name, film.label)).collect();
+        let text: [String; 2] = [names(&self.train), names(&self.validation)];
+        let parts = serde_json::to_string(&(self.recipe, self.seed, self.classes, text))?;
+        use sha2::Digest;
+        Ok(sha2::Sha256::digest(parts)[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The augmented views of `films`, which stand from `position` on in `epoch`.
+    fn batch(&self, cache: &FilmCache, films: &[usize], epoch: u64, position: usize) -> Result<Batch> {
+        let classes = self.classes.len();
+        let spread = self.recipe.label_smoothing / classes as f32;
+        let mut images = Vec::with_capacity(films.len() * 3 * SIDE * SIDE);
+        let mut targets = vec![spread; films.len() * classes];
+        for (row, film) in films.iter().enumerate() {
+            let mut random = stream(self.seed, [3, epoch, (position + row) as u64]);
+            let view = self.recipe.augmentation.apply(&cache.plane(*film)?, STORED_SIDE, &mut random);
+            images.extend(ModelInput::from_plane(view).values);
+            targets[row * classes + self.train[*film].label] += 1.0 - self.recipe.label_smoothing;
+        }
+        Ok(Batch { images, targets, size: films.len() })
+    }
+}
+
+/// The second stage: all weights, batch norms' statistics frozen.
+struct Stage<'a> {
+    run: &'a Run<'a>,
+    cache: &'a FilmCache,
+    sampler: &'a Sampler,
+}
+
+impl Stage<'_> {
+    fn train(&self, mut state: Checkpoint, mut optimizer: ModuleOptimizer) -> Result<NamedTensors> {
+        let (run, recipe) = (self.run, self.run.recipe);
+        let device = run.devices[0].clone().autodiff();
+        let config = ModelConfig::new(run.classes.len());
+        let mut model = Model::from_tensors(&config, &state.model, &device)?;
+        let mut saved = Instant::now();
+        while state.progress.epoch < recipe.epochs {
+            let epoch = state.progress.epoch;
+            if state.progress.best.is_some_and(|(_, best)| epoch >= best + recipe.patience) {
+                break;
+            }
+            let order = self.sampler.epoch(epoch);
+            let batches: Vec<&[usize]> = order.chunks_exact(recipe.batch.min(order.len())).collect();
+            let first = state.progress.step;
+            let bar = progress_bar(batches.len() * recipe.batch, &format!("epoch {} of {}", epoch + 1, recipe.epochs));
+            bar.set_position((first * recipe.batch) as u64);
+            let start = Instant::now();
+            std::thread::scope(|scope| -> Result<()> {
+                let (sender, receiver) = sync_channel(READY_BATCHES);
+                scope.spawn({
+                    let batches = &batches;
+                    move || {
+                        for (step, films) in batches.iter().enumerate().skip(first) {
+                            let batch = run.batch(self.cache, films, epoch as u64, step * recipe.batch);
+                            if sender.send(batch).is_err() {
+                                return;
+                            }
+                        }
+                    }
+                });
+                let receiver: Receiver<Result<Batch>> = receiver;
+                for (step, batch) in (first..batches.len()).zip(receiver) {
+                    let rate = recipe.rate(epoch * batches.len() + step, recipe.epochs * batches.len());
+                    let loss = self.step(&mut model, &mut optimizer, batch?, rate, (epoch, step))?;
+                    state.model = model.tensors();
+                    let steps = epoch * batches.len() + step;
+                    update_average(&mut state.average, &state.model, recipe.averaging, steps);
+                    state.progress.step = step + 1;
+                    state.progress.loss_sum += loss;
+                    bar.inc(recipe.batch as u64);
+                    let stop = INTERRUPTED.load(Ordering::Relaxed);
+                    if stop || saved.elapsed() > CHECKPOINT_EVERY {
+                        state.write(&optimizer, run.out)?;
+                        saved = Instant::now();
+                    }
+                    if stop {
+                        bail!("stopped; go on with the same command and --resume");
+                    }
+                }
+                Ok(())
+            })?;
+            bar.finish_and_clear();
+            let speed = ((batches.len() - first) * recipe.batch) as f64 / start.elapsed().as_secs_f64();
+            let train_loss = state.progress.loss_sum / batches.len() as f64;
+            self.finish_epoch(&mut state, train_loss, speed)?;
+            state.write(&optimizer, run.out)?;
+            saved = Instant::now();
+        }
+        tensors::read(&run.out.join("best.safetensors"))
+    }
+
+    /// One optimiser step over all devices; returns the loss.
+    fn step(
+        &self,
+        model: &mut Model,
+        optimizer: &mut ModuleOptimizer,
+        batch: Batch,
+        rate: f64,
+        (epoch, step): (usize, usize),
+    ) -> Result<f64> {
+        let device = self.run.devices[0].clone().autodiff();
+        let classes = self.run.classes.len();
+        let images = Tensor::from_data(TensorData::new(batch.images, [batch.size, 3, SIDE, SIDE]), &device);
+        let targets = Tensor::<2>::from_data(TensorData::new(batch.targets, [batch.size, classes]), &device);
+        let pooled = pool(model.feature_map(images, NormMode::Frozen));
+        let keep = 1.0 - self.run.recipe.dropout;
+        let mask = dropout_mask(pooled.dims(), keep, self.run.seed, epoch, step, &device);
+        let logits = model.classify(pooled * mask);
+        let loss = (log_softmax(logits, 1) * targets).sum().neg() / batch.size as f32;
+        let value = loss.clone().into_scalar::<f64>();
+        ensure!(value.is_finite(), "the loss is no longer a number in epoch {}; lower the learning rate", epoch + 1);
+        let gradients = GradientsParams::from_grads(loss.backward(), model);
+        *model = optimizer.step(rate, model.clone(), gradients);
+        Ok(value)
+    }
+
+    /// Judges the averaged weights on validation films, keeps them if they are the best, writes metrics and curves.
+    fn finish_epoch(&self, state: &mut Checkpoint, train_loss: f64, images_per_s: f64) -> Result<()> {
+        let run = self.run;
+        let device = run.devices[0].clone().inner();
+        let folded = Model::fold(&state.average);
+        let model = inference::folded(&folded, &device)?;
+        let bar = progress_bar(run.validation.len(), "validation");
+        let logits = inference::logits(&run.validation, &model, &device, &|done| bar.set_position(done as u64))?;
+        bar.finish_and_clear();
+        let predictions = predictions(&run.validation, logits);
+        let classes = run.classes.len();
+        let macro_auroc = metrics::macro_auroc(&predictions, classes);
+        let within = within_source_auroc(&predictions, classes);
+        let known: Vec<f64> = [macro_auroc, within].into_iter().flatten().collect();
+        let selection = known.iter().sum::<f64>() / known.len().max(1) as f64;
+        let epoch = state.progress.epoch + 1;
+        let metrics = EpochMetrics {
+            record: EpochRecord {
+                epoch,
+                train_loss,
+                validation_loss: Some(cross_entropy(&predictions)),
+                validation_macro_auroc: macro_auroc,
+            },
+            validation_balanced_accuracy: metrics::balanced_accuracy(&predictions, classes),
+            validation_within_source_auroc: within,
+            selection,
+            images_per_s,
+        };
+        if state.progress.best.is_none_or(|(best, _)| selection > best) {
+            state.progress.best = Some((selection, epoch));
+            tensors::write(&run.out.join("best.safetensors"), &folded)?;
+        }
+        let history = append_metrics(run.out, &metrics)?;
+        write_whole(&run.out.join("curves.svg"), training_curves(&history).as_bytes())?;
+        let text = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.4}"));
+        println!(
+            "epoch {epoch:>2}: loss {train_loss:.4}, val loss {:.4}, macro AUROC {}, within source {}, balanced \
+             accuracy {}, {images_per_s:.1} images/s",
+            metrics.record.validation_loss.unwrap_or(f64::NAN),
+            text(macro_auroc),
+            text(within),
+            text(metrics.validation_balanced_accuracy),
+        );
+        state.progress = Progress { epoch, step: 0, loss_sum: 0.0, ..state.progress.clone() };
+        Ok(())
+    }
+}
+
+/// Inverted dropout, `[B, FEATURES]`, from the run's seed alone.
+fn dropout_mask(shape: [usize; 2], keep: f64, seed: u64, epoch: usize, step: usize, device: &Device) -> Tensor<2> {
+    use rand::RngExt;
+    if keep >= 1.0 {
+        return Tensor::ones(shape, device);
+    }
+    let mut random = stream(seed, [4, epoch as u64, step as u64]);
+    let scale = (1.0 / keep) as f32;
+    let values: Vec<f32> =
+        (0..shape[0] * shape[1]).map(|_| if random.random_bool(keep) { scale } else { 0.0 }).collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// Films and their logits as predictions; probabilities are the plain softmax.
+pub fn predictions(films: &[&Film], logits: Vec<Vec<f32>>) -> Vec<Prediction> {
+    let softmax = |logits: &[f32]| {
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let powers: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
+        let sum: f32 = powers.iter().sum();
+        powers.into_iter().map(|power| power / sum).collect()
+    };
+    films
+        .iter()
+        .zip(logits)
+        .map(|(film, logits)| Prediction {
+            file: film.name.clone(),
+            label: film.label,
+            source: film.source.clone(),
+            patient_id: film.patient_id.clone(),
+            view: film.view.clone(),
+            age_group: film.age_group.clone(),
+            probabilities: softmax(&logits),
+            logits,
+            refused: false,
+        })
+        .collect()
+}
+
+fn cross_entropy(predictions: &[Prediction]) -> f64 {
+    let loss = |p: &Prediction| -f64::from(p.probabilities[p.label]).max(1e-12).ln();
+    predictions.iter().map(loss).sum::<f64>() / predictions.len() as f64
+}
+
+/// Mean AUROC over sources and label pairs with at least [`PAIR_FILMS`] films of each label.
+fn within_source_auroc(predictions: &[Prediction], classes: usize) -> Option<f64> {
+    let sources: std::collections::BTreeSet<&str> = predictions.iter().map(|p| p.source.as_str()).collect();
+    let mut values = Vec::new();
+    for source in sources {
+        for (a, b) in (0..classes).flat_map(|a| (a + 1..classes).map(move |b| (a, b))) {
+            let of = |label| predictions.iter().filter(move |p| p.source == source && p.label == label);
+            if of(a).count() < PAIR_FILMS || of(b).count() < PAIR_FILMS {
+                continue;
+            }
+            let pair: Vec<&Prediction> = of(a).chain(of(b)).collect();
+            let scores: Vec<f64> = pair.iter().map(|p| p.pair_score(a, b)).collect();
+            let positive: Vec<bool> = pair.iter().map(|p| p.label == a).collect();
+            values.extend(metrics::auroc(&scores, &positive));
+        }
+    }
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Adds a line to `metrics.jsonl` (replacing one of the same epoch after a resume) and returns the curves' records.
+fn append_metrics(out: &Path, metrics: &EpochMetrics) -> Result<Vec<EpochRecord>> {
+    let path = out.join("metrics.jsonl");
+    let text = if path.exists() { std::fs::read_to_string(&path)? } else { String::new() };
+    let mut lines: Vec<EpochMetrics> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    lines.retain(|line| line.record.epoch < metrics.record.epoch);
+    let kept = lines.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+    if kept.len() != text.lines().count() {
+        write_whole(&path, (kept.join("\n") + if kept.is_empty() { "" } else { "\n" }).as_bytes())?;
+    }
+    let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+    writeln!(file, "{}", serde_json::to_string(metrics)?)?;
+    lines.push(metrics.clone());
+    Ok(lines.into_iter().map(|line| line.record).collect())
+}
+
+/// Moves `average` towards `model`. Early on the average follows more closely, so that the start does not linger.
+fn update_average(average: &mut NamedTensors, model: &NamedTensors, decay: f32, step: usize) {
+    let decay = decay.min((1.0 + step as f32) / (10.0 + step as f32));
+    for (name, tensor) in average {
+        for (old, new) in tensor.values.iter_mut().zip(&model[name].values) {
+            *old = new + decay * (*old - new);
+        }
+    }
 }

@@ -1,0 +1,112 @@
+//! `trainer train`: one run from manifests to the best epoch's tensors.
+
+use anyhow::{Context, Result, bail, ensure};
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::{ComputeArgs, DeviceChoice, TrainArgs};
+use crate::dataset::{Manifest, Split, write_whole};
+use crate::recipe::Recipe;
+use crate::training::{INTERRUPTED, Run};
+use crate::pretrained;
+
+/// `run.json`: what a run was made of, for `export` and for people.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Recipe, whole.
+    pub recipe: Recipe,
+    /// Seed.
+    pub seed: u64,
+    /// Manifests as given.
+    pub manifests: Vec<std::path::PathBuf>,
+    /// SHA-256 of the manifests.
+    pub manifest_digest: String,
+    /// Findings.
+    pub classes: Vec<String>,
+    /// Initial weights as given.
+    pub init: String,
+    /// Version of the trainer.
+    pub version: String,
+}
+
+/// Makes Ctrl-C stop at the next step instead of at once. The second Ctrl-C ends the process.
+pub fn stop_on_interrupt() {
+    use std::sync::atomic::Ordering;
+    let handler = || {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after this step (Ctrl-C again to stop at once)");
+    };
+    // A second handler in one process is refused; the first does the same.
+    let _ = ctrlc::set_handler(handler);
+}
+
+/// The device that the arguments name, and the number of CPU threads.
+///
+/// # Errors
+/// If this build has no such backend.
+pub fn device(compute: &ComputeArgs) -> Result<Device> {
+    if let Some(threads) = compute.threads {
+        // Fails only if a pool exists already, e.g. for a second command in one process.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global();
+    }
+    match compute.device {
+        DeviceChoice::Cpu => Ok(Device::flex()),
+        #[cfg(feature = "wgpu")]
+        DeviceChoice::Wgpu => Ok(Device::wgpu(Default::default())),
+        #[cfg(feature = "vulkan")]
+        DeviceChoice::Vulkan => Ok(Device::vulkan(Default::default())),
+        #[cfg(feature = "cuda")]
+        DeviceChoice::Cuda(number) => Ok(Device::cuda(number)),
+        #[allow(unreachable_patterns, reason = "which arms exist depends on features")]
+        other => bail!("this trainer was built without {other}: build it with `--features {}`", feature(other)),
+    }
+}
+
+fn feature(device: DeviceChoice) -> String {
+    device.to_string().split(':').next().unwrap_or_default().to_string()
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If a file is missing or wrong, or the run was stopped; the message says what to do.
+pub fn run(args: &TrainArgs) -> Result<()> {
+    stop_on_interrupt();
+    ensure!(args.devices.len() < 2, "several devices are not supported by this build");
+    let mut recipe = Recipe::read(&args.recipe)?;
+    if let Some(epochs) = args.epochs {
+        recipe.epochs = epochs as usize;
+    }
+    let mut manifest = Manifest::read(&args.manifests)?;
+    manifest.split_by_patient(args.seed);
+    let init_path = args.init.clone().unwrap_or_else(pretrained::default_path);
+    let init = pretrained::read(&init_path)?;
+    let record = RunRecord {
+        recipe: recipe.clone(),
+        seed: args.seed,
+        manifests: args.manifests.clone(),
+        manifest_digest: manifest.digest.clone(),
+        classes: manifest.classes.clone(),
+        init: init_path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        version: env!("CARGO_PKG_VERSION").into(),
+    };
+    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
+    write_whole(&args.out.join("run.json"), &serde_json::to_vec_pretty(&record)?)?;
+    let cache = args.out.join("films");
+    let run = Run {
+        train: manifest.subset(Split::Train),
+        validation: manifest.subset(Split::Validation),
+        classes: &manifest.classes,
+        recipe: &recipe,
+        seed: args.seed,
+        devices: vec![device(&args.compute)?],
+        out: &args.out,
+        cache: &cache,
+    };
+    println!("{} films to train on, {} to validate, findings {:?}", run.train.len(), run.validation.len(), run.classes);
+    run.train(&init, args.resume)?;
+    println!("best weights: {}", args.out.join("best.safetensors").display());
+    Ok(())
+}
