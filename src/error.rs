@@ -22,6 +22,14 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// The network could not be run, or its results are wrong.
+    #[error("{backend} backend: {reason}")]
+    Inference {
+        /// The engine that was running.
+        backend: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
 }
 
 impl Error {
@@ -30,6 +38,7 @@ impl Error {
         match self {
             Self::UnknownFormat { .. } => "unknown-format",
             Self::Weights { .. } => "weights",
+            Self::Inference { .. } => "inference",
         }
     }
 }
