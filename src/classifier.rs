@@ -282,9 +282,10 @@ impl Classifier {
 
     /// Waits for a tensor's values, row-major.
     async fn values<const D: usize>(&self, tensor: Tensor<D>) -> Result<Vec<f32>, Error> {
-        let data = tensor.into_data_async().await.map_err(|error| {
-            self.failed(format!("the device failed ({error:?}). Reload, or use another backend"))
-        })?;
+        let data = tensor
+            .into_data_async()
+            .await
+            .map_err(|error| self.failed(format!("the device failed ({error:?}). Reload, or use another backend")))?;
         let values: Vec<f32> = data.iter::<f32>().collect();
         if values.iter().all(|value| value.is_finite()) {
             Ok(values)

@@ -187,7 +187,11 @@ mod tests {
         assert_eq!(call(&[0.8, 0.1, 0.1], &classes(), &points[..1]), Err(missing));
         let other = OperatingPoint { name: "sensitive".into(), ..point("covid", 0.1) };
         let points = [other, points[0].clone(), points[1].clone(), points[2].clone()];
-        assert_eq!(call(&[0.2, 0.1, 0.7], &classes(), &points), Ok("pneumonia".to_owned()), "only balanced points call");
+        assert_eq!(
+            call(&[0.2, 0.1, 0.7], &classes(), &points),
+            Ok("pneumonia".to_owned()),
+            "only balanced points call"
+        );
     }
 
     #[test]

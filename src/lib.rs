@@ -6,6 +6,7 @@ pub mod classifier;
 pub mod decision;
 pub mod error;
 pub mod model;
+pub mod ops;
 pub mod preprocess;
 pub mod radiograph;
 pub mod saliency;

@@ -92,8 +92,7 @@ impl Weights {
 /// [`Error::Weights`] if the metadata contradicts itself, a value is not finite or does not fit the precision, or a
 /// tensor's length is not the product of its shape.
 pub fn write(metadata: &Metadata, tensors: &NamedTensors, precision: Precision) -> Result<Vec<u8>, Error> {
-    encode(metadata, tensors, precision)
-        .map_err(|reason| Error::Weights { file: "(to be written)".into(), reason })
+    encode(metadata, tensors, precision).map_err(|reason| Error::Weights { file: "(to be written)".into(), reason })
 }
 
 fn read(bytes: &[u8]) -> Result<Weights, String> {
@@ -112,9 +111,11 @@ fn read(bytes: &[u8]) -> Result<Weights, String> {
     }
     let damaged = |error| format!("not a whole safetensors file ({error}). Download it again");
     let (_, table) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-    let text = table.metadata().as_ref().and_then(|keys| keys.get(METADATA_KEY)).ok_or(
-        "a safetensors file, but without deepbreath's metadata. Use a file that `trainer export` wrote",
-    )?;
+    let text = table
+        .metadata()
+        .as_ref()
+        .and_then(|keys| keys.get(METADATA_KEY))
+        .ok_or("a safetensors file, but without deepbreath's metadata. Use a file that `trainer export` wrote")?;
     let metadata = Metadata::parse(text)?;
     check_digest(bytes, 8 + header as usize, &metadata.sha256)?;
     metadata.check()?;
@@ -145,7 +146,9 @@ fn decode(views: &SafeTensors<'_>) -> Result<NamedTensors, String> {
                     .ok_or_else(|| format!("int8 tensor {name} has no fitting scales. Export the weights again"))?;
                 dequantise(view.data(), &f32_values(scales.data()))
             }
-            other => return Err(format!("tensor {name} has type {other}, not F32, F16 or I8. Export the weights again")),
+            other => {
+                return Err(format!("tensor {name} has type {other}, not F32, F16 or I8. Export the weights again"));
+            }
         };
         tensors.insert(name.clone(), NamedTensor { shape: view.shape().to_vec(), values });
     }
@@ -153,8 +156,7 @@ fn decode(views: &SafeTensors<'_>) -> Result<NamedTensors, String> {
 }
 
 fn encode(metadata: &Metadata, tensors: &NamedTensors, precision: Precision) -> Result<Vec<u8>, String> {
-    let metadata =
-        Metadata { format_version: FORMAT_VERSION, sha256: NO_DIGEST.into(), ..metadata.clone() };
+    let metadata = Metadata { format_version: FORMAT_VERSION, sha256: NO_DIGEST.into(), ..metadata.clone() };
     metadata.check()?;
     let mut stored = BTreeMap::new();
     for (name, tensor) in tensors {
@@ -163,7 +165,9 @@ fn encode(metadata: &Metadata, tensors: &NamedTensors, precision: Precision) -> 
         }
         let limit = if precision == Precision::F32 { f32::MAX } else { f16::MAX.to_f32() };
         if let Some(value) = tensor.values.iter().find(|value| value.is_nan() || value.abs() > limit) {
-            return Err(format!("tensor {name} holds {value}, beyond what {precision:?} stores. Did training diverge?"));
+            return Err(format!(
+                "tensor {name} holds {value}, beyond what {precision:?} stores. Did training diverge?"
+            ));
         }
         let shape = tensor.shape.clone();
         let new = match precision {
@@ -205,7 +209,8 @@ fn digest_position(header: &[u8], digest: &str) -> Option<usize> {
 
 fn check_digest(bytes: &[u8], header_end: usize, stated: &str) -> Result<(), String> {
     let damaged = "its content does not match its SHA-256: the file was changed or damaged. Download it again";
-    let at = digest_position(&bytes[..header_end], stated).filter(|_| stated.len() == NO_DIGEST.len()).ok_or(damaged)?;
+    let at =
+        digest_position(&bytes[..header_end], stated).filter(|_| stated.len() == NO_DIGEST.len()).ok_or(damaged)?;
     let mut hasher = Sha256::new();
     hasher.update(&bytes[..at]);
     hasher.update(NO_DIGEST);

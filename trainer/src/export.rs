@@ -29,7 +29,8 @@ pub fn export(
 ) -> anyhow::Result<String> {
     let name = path.display().to_string();
     let tensors = &Model::fold(tensors);
-    let (_, classifier) = pack(&name, tensors, &Metadata { golden: Vec::new(), ..metadata.clone() }, precision, device)?;
+    let (_, classifier) =
+        pack(&name, tensors, &Metadata { golden: Vec::new(), ..metadata.clone() }, precision, device)?;
     let mut golden = Vec::new();
     for pattern in Pattern::ALL {
         let logits = pollster::block_on(classifier.logits(&pattern.input()))?;

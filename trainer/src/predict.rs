@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use burn::tensor::Device;
+use deepbreath::radiograph::MAX_FILE_BYTES;
 use deepbreath::saliency::Saliency;
 use deepbreath::{Assessment, Classifier, Options, Radiograph};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
@@ -15,7 +16,7 @@ use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use crate::export::write_atomically;
 
 /// One byte more than the library reads, so that it sees that a file is too large.
-const READ_LIMIT: u64 = (64 << 20) + 1;
+const READ_LIMIT: u64 = MAX_FILE_BYTES as u64 + 1;
 /// Exit code when an image could not be answered for.
 const SOME_FAILED: u8 = 2;
 /// Width of the column of file names, in characters.
@@ -40,8 +41,9 @@ pub fn run(
     saliency: Option<&Path>,
     device: &Device,
 ) -> anyhow::Result<ExitCode> {
-    let bytes = std::fs::read(weights)
-        .with_context(|| format!("cannot read the weights {}. Name a weights file with --weights", weights.display()))?;
+    let bytes = std::fs::read(weights).with_context(|| {
+        format!("cannot read the weights {}. Name a weights file with --weights", weights.display())
+    })?;
     let classifier = Classifier::load(&weights.display().to_string(), &bytes, device)?;
     pollster::block_on(classifier.verify())?;
     let mut out = std::io::stdout().lock();
@@ -137,7 +139,9 @@ fn row(assessment: &Assessment) -> String {
         (Some(call), _) => call,
         (None, _) => "no call",
     };
-    let notes = assessment.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let mut notes: Vec<String> = assessment.reasons.iter().map(ToString::to_string).collect();
+    notes.extend(assessment.provenance.notes.iter().cloned());
+    let notes = notes.join(" ");
     format!("{:NAME_WIDTH$} {probabilities} {call:12} {notes}", shortened(&assessment.file)).trim_end().to_owned()
 }
 
