@@ -161,7 +161,7 @@ impl Metadata {
             }
         }
         for golden in &self.golden {
-            if golden.logits.len() != self.classes.len() || !(golden.tolerance >= 0.0) {
+            if golden.logits.len() != self.classes.len() || golden.tolerance.is_nan() || golden.tolerance < 0.0 {
                 return wrong(format!("golden vector {:?} does not fit", golden.pattern));
             }
         }

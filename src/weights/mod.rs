@@ -52,7 +52,7 @@ const SCALE_SUFFIX: &str = ".scale";
 pub enum Precision {
     /// As they are.
     F32,
-    /// IEEE half precision: relative error at most 2^-11.
+    /// IEEE half precision: relative error at most 2^-11, absolute error at most 2^-25 for values below 2^-14.
     F16,
     /// Tensors of rank 2 and more as `round(value / scale)` in -127..=127 with one scale for each index of the first
     /// axis, `max |value| / 127` (absolute error at most half a scale); other tensors as f16.

@@ -79,8 +79,60 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use deepbreath::model::ModelConfig;
+    use deepbreath::preprocess::PREPROCESSING;
+    use deepbreath::weights::{FORMAT_VERSION, Origin, Weights};
+
     use super::*;
+
+    fn metadata() -> Metadata {
+        Metadata {
+            format_version: FORMAT_VERSION,
+            sha256: String::new(),
+            model: ModelConfig::new(3),
+            classes: ["covid", "normal", "pneumonia"].map(String::from).to_vec(),
+            preprocessing: PREPROCESSING,
+            temperature: 1.0,
+            operating_points: Vec::new(),
+            golden: Vec::new(),
+            measured: Vec::new(),
+            origin: Origin::default(),
+            licence: "none".into(),
+        }
+    }
+
+    /// A weights file with random tensors.
+    pub(crate) fn file() -> Vec<u8> {
+        write(&metadata(), &Model::random_tensors(&ModelConfig::new(3), 5), Precision::F16).unwrap()
+    }
+
+    #[test]
+    fn an_exported_file_verifies_and_repeats() {
+        let folder = tempfile::tempdir().unwrap();
+        let tensors = Model::random_tensors(&ModelConfig::new(3), 5);
+        for precision in [Precision::F16, Precision::Int8] {
+            let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
+            let id = export(&one, &tensors, &metadata(), precision, &Device::flex()).unwrap();
+            let bytes = std::fs::read(&one).unwrap();
+            let weights = Weights::read("one", &bytes).unwrap();
+            assert_eq!((weights.id(), weights.metadata.golden.len()), (id.as_str(), Pattern::ALL.len()));
+            pollster::block_on(Classifier::new("one", weights, &Device::flex()).unwrap().verify()).unwrap();
+            export(&two, &tensors, &metadata(), precision, &Device::flex()).unwrap();
+            assert!(bytes == std::fs::read(&two).unwrap(), "{precision:?}: not the same bytes");
+        }
+    }
+
+    #[test]
+    fn a_failed_export_leaves_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        std::fs::write(&path, "old").unwrap();
+        let mut tensors = Model::random_tensors(&ModelConfig::new(3), 5);
+        tensors.remove("stem.weight");
+        assert!(export(&path, &tensors, &metadata(), Precision::F16, &Device::flex()).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+    }
 
     #[test]
     fn files_are_replaced_whole_and_folders_made() {

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::Context;
 use burn::tensor::Device;
@@ -17,8 +16,6 @@ use crate::export::write_atomically;
 
 /// One byte more than the library reads, so that it sees that a file is too large.
 const READ_LIMIT: u64 = MAX_FILE_BYTES as u64 + 1;
-/// Exit code when an image could not be answered for.
-const SOME_FAILED: u8 = 2;
 /// Width of the column of file names, in characters.
 const NAME_WIDTH: usize = 36;
 /// Largest share of the heat colour in an overlay, so that the film stays visible.
@@ -29,8 +26,8 @@ const HEAT: [f32; 3] = [1.0, 0.45, 0.0];
 /// Answers for each of `images`: a table, or with `json` one object a line (see [`Assessment::to_json_line`]).
 ///
 /// With `saliency` the map of the called finding (else of the most probable one) is laid over each image and written
-/// to that folder as `NAME.FINDING.png`. A file that cannot be answered for gets one line on standard error, the others
-/// are still answered, and the exit code is 2.
+/// to that folder as `NAME.FINDING.png`. A file that cannot be answered for gets one line on standard error and the
+/// others are still answered; returns how many those were (the program then ends with code 2).
 ///
 /// # Errors
 /// If the weights cannot be used or nothing can be printed.
@@ -40,32 +37,41 @@ pub fn run(
     json: bool,
     saliency: Option<&Path>,
     device: &Device,
-) -> anyhow::Result<ExitCode> {
+) -> anyhow::Result<usize> {
     let bytes = std::fs::read(weights).with_context(|| {
         format!("cannot read the weights {}. Name a weights file with --weights", weights.display())
     })?;
     let classifier = Classifier::load(&weights.display().to_string(), &bytes, device)?;
     pollster::block_on(classifier.verify())?;
-    let mut out = std::io::stdout().lock();
+    answer_all(&classifier, images, json, saliency, &mut std::io::stdout().lock())
+}
+
+fn answer_all(
+    classifier: &Classifier,
+    images: &[PathBuf],
+    json: bool,
+    saliency: Option<&Path>,
+    out: &mut impl Write,
+) -> anyhow::Result<usize> {
     if !json {
-        writeln!(out, "{}", header(&classifier))?;
+        writeln!(out, "{}", header(classifier))?;
     }
     let mut names = HashSet::new();
     let mut failed = 0;
     for path in images {
-        match answer(&classifier, path, saliency, &mut names) {
+        match answer(classifier, path, saliency, &mut names) {
             Ok(assessment) if json => writeln!(out, "{}", assessment.to_json_line())?,
             Ok(assessment) => writeln!(out, "{}", row(&assessment))?,
             Err(error) => {
                 failed += 1;
-                eprintln!("error: {error:#}");
+                eprintln!("error: {}", format!("{error:#}").replace('\n', " "));
             }
         }
     }
     if !json {
         writeln!(out, "weights {}, backend {}. {DISCLAIMER}", classifier.id(), classifier.backend())?;
     }
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
+    Ok(failed)
 }
 
 /// What stands below every table.
@@ -156,7 +162,35 @@ fn shortened(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use deepbreath::weights::Pattern;
+
     use super::*;
+
+    #[test]
+    fn every_file_gets_a_row_or_counts_as_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (good, bad, maps) =
+            (folder.path().join("film.png"), folder.path().join("film.txt"), folder.path().join("m"));
+        let (width, height, pixels) = Pattern::Noise.draw();
+        image::GrayImage::from_raw(width as u32, height as u32, pixels).unwrap().save(&good).unwrap();
+        std::fs::write(&bad, "no image").unwrap();
+        let images = [bad, good.clone(), folder.path().join("absent.png"), good];
+        let classifier = Classifier::load("w", &crate::export::tests::file(), &Device::flex()).unwrap();
+        let lines = |json: bool, maps: Option<&Path>| {
+            let mut out = Vec::new();
+            assert_eq!(answer_all(&classifier, &images, json, maps, &mut out).unwrap(), 2);
+            String::from_utf8(out).unwrap().lines().map(String::from).collect::<Vec<_>>()
+        };
+        let table = lines(false, None);
+        assert_eq!(table.len(), 4, "head, two rows, disclaimer: {table:?}");
+        assert!(table[0].contains("pneumonia") && table[1].contains("film.png") && table[3].contains(DISCLAIMER));
+        let json = lines(true, Some(maps.as_path()));
+        assert_eq!(json.len(), 2);
+        assert!(json.iter().all(|line| line.starts_with("{\"file\":") && line.ends_with('}')), "{json:?}");
+        let pngs: Vec<_> = std::fs::read_dir(maps).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(pngs.len(), 2, "{pngs:?}");
+        assert_eq!(image::open(&pngs[0]).unwrap().to_rgb8().dimensions(), (width as u32, height as u32));
+    }
 
     #[test]
     fn long_names_keep_their_end() {
