@@ -138,14 +138,14 @@ fn weights_that_do_not_fit_are_refused_with_the_file_and_the_tensor() {
     let mut shape = tensors();
     shape.get_mut("stem.weight").unwrap().shape = vec![32, 3, 9];
     let mut missing = tensors();
-    missing.remove("head.bias");
+    missing.remove("classifier.bias");
     let mut preprocessing = metadata();
     preprocessing.preprocessing.version += 1;
     let mut architecture = metadata();
     architecture.model.architecture = "resnet".into();
     for (metadata, tensors, expected) in [
         (metadata(), shape, "stem.weight: shape [32, 3, 9]"),
-        (metadata(), missing, "head.bias"),
+        (metadata(), missing, "classifier.bias: the tensor is missing"),
         (preprocessing, tensors(), "same release"),
         (architecture, tensors(), "resnet"),
     ] {
