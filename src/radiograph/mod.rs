@@ -3,6 +3,8 @@
 //! The arithmetic from samples to grey values is integer, or single IEEE operations on `f64`/`f32`, in a fixed order,
 //! so x86-64 and wasm32 give the same bits.
 
+#[cfg(feature = "dicom")]
+mod dicom;
 mod jpeg;
 mod provenance;
 mod raster;
@@ -46,7 +48,14 @@ impl Radiograph {
                 limit: MAX_FILE_BYTES as u64,
             });
         }
-        raster::decode(file, bytes)
+        // A DICOM file is told by the mark behind its preamble (PS3.10, 7.1).
+        if bytes.get(128..132) != Some(b"DICM") {
+            return raster::decode(file, bytes);
+        }
+        #[cfg(feature = "dicom")]
+        return dicom::decode(file, bytes);
+        #[cfg(not(feature = "dicom"))]
+        return Err(Error::DicomNotBuilt { file: file.into() });
     }
 }
 
