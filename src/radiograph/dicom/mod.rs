@@ -13,7 +13,7 @@ use dicom_object::InMemDicomObject;
 use self::dataset::{Dataset, PixelData};
 use self::frame::Layout;
 use super::raster::Plane;
-use super::{GreyMapping, Photometric, Provenance, Radiograph, ViewPosition, check_size};
+use super::{GreyMapping, Photometric, Provenance, Radiograph, ViewPosition, check_size, polarity};
 use crate::Error;
 
 /// Modalities that are reported by name (defined terms of PS3.3, C.7.3.1.1.1); anything else is `other`, so that no
@@ -71,14 +71,29 @@ pub(super) fn decode(file: &str, bytes: &[u8]) -> Result<Radiograph, Error> {
         });
     }
     let stages = grey::Stages::read(&attributes, &layout, &mut provenance.notes)?;
-    let (pixels, mapping) = stages.apply(&samples, photometric == Photometric::Monochrome1);
+    let monochrome1 = photometric == Photometric::Monochrome1;
+    let (pixels, mapping) = stages.apply(&samples, monochrome1);
     provenance.window = Some(mapping);
-    Ok(Radiograph {
+    let mut film = Radiograph {
         width,
         height,
         pixels,
         provenance,
-    })
+    };
+    if polarity::is_inverted(&film) {
+        // Again from the samples, so that padding stays black.
+        (film.pixels, _) = stages.apply(&samples, !monochrome1);
+        film.provenance.polarity_corrected = true;
+        film.provenance.notes.push(format!(
+            "The file says {}, but the film then shows air bright and bone dark; it was inverted.",
+            if monochrome1 {
+                "MONOCHROME1"
+            } else {
+                "MONOCHROME2"
+            },
+        ));
+    }
+    Ok(film)
 }
 
 /// Typed access to the attributes that were cut out of the file.
