@@ -230,7 +230,7 @@ fn encapsulated(
                 .map(|&sample| layout.value(sample.into()))
                 .collect())
         }
-        uids::JPEG2000_LOSSLESS | uids::JPEG2000 => jpeg_2000(file, layout, frame),
+        uids::JPEG2000_LOSSLESS | uids::JPEG2000 => jpeg_2000(file, transfer_syntax, layout, frame),
         _ => Err(unsupported(
             file,
             transfer_syntax,
@@ -275,9 +275,14 @@ fn check_geometry(
     })
 }
 
-/// Image and tile size of a codestream (ISO/IEC 15444-1, A.5.1): refused unless it is exactly the declared image, not
-/// subsampled, in at most 4,096 tiles.
-fn jpeg_2000(file: &str, layout: &Layout, frame: &[u8]) -> Result<Vec<i32>, Error> {
+/// JPEG 2000 by `hayro-jpeg2000` (safe Rust, no SIMD). The codestream header (ISO/IEC 15444-1, A.5.1) is checked first:
+/// exactly the declared image, unsigned, not subsampled, in at most 4,096 tiles.
+fn jpeg_2000(
+    file: &str,
+    transfer_syntax: &str,
+    layout: &Layout,
+    frame: &[u8],
+) -> Result<Vec<i32>, Error> {
     let corrupt = |reason: &str| Error::Corrupt {
         file: file.into(),
         reason: format!("JPEG 2000: {reason}"),
@@ -286,48 +291,74 @@ fn jpeg_2000(file: &str, layout: &Layout, frame: &[u8]) -> Result<Vec<i32>, Erro
         .windows(4)
         .position(|bytes| bytes == [0xFF, 0x4F, 0xFF, 0x51]);
     let size = start
-        .and_then(|start| frame.get(start + 8..start + 42))
+        .and_then(|start| frame.get(start + 8..))
         .ok_or_else(|| corrupt("no SIZ marker"))?;
+    let (fields, components) = size
+        .split_at_checked(34)
+        .ok_or_else(|| corrupt("the SIZ marker stops"))?;
     let field = |i: usize| {
         u32::from_be_bytes([
-            size[4 * i],
-            size[4 * i + 1],
-            size[4 * i + 2],
-            size[4 * i + 3],
+            fields[4 * i],
+            fields[4 * i + 1],
+            fields[4 * i + 2],
+            fields[4 * i + 3],
         ])
     };
     let [right, bottom, left, top, tile_width, tile_height] = [0, 1, 2, 3, 4, 5].map(field);
-    let components = u16::from_be_bytes([size[32], size[33]]);
+    let count = u16::from_be_bytes([fields[32], fields[33]]);
     if left > right || top > bottom || tile_width == 0 || tile_height == 0 {
         return Err(corrupt("impossible image area"));
     }
-    check_geometry(file, layout, right - left, bottom - top, components.into())?;
+    check_geometry(file, layout, right - left, bottom - top, count.into())?;
     let tiles = u64::from(right.div_ceil(tile_width)) * u64::from(bottom.div_ceil(tile_height));
     if tiles > 4_096 {
         return Err(corrupt("more than 4,096 tiles"));
     }
-    let parameters = jpeg2k::DecodeParameters::new().strict(true);
-    let image = jpeg2k::Image::from_bytes_with(frame, parameters)
+    let components = components
+        .get(..3 * usize::from(count))
+        .ok_or_else(|| corrupt("the SIZ marker stops"))?;
+    // Ssiz: the sign in the top bit, then precision - 1. More than 16 bits would not be exact in the decoder's f32.
+    if components
+        .chunks_exact(3)
+        .any(|c| c[0] > 15 || (c[1], c[2]) != (1, 1))
+    {
+        let reason = "signed, subsampled or deeper than 16 bits".to_owned();
+        return Err(unsupported(file, transfer_syntax, reason));
+    }
+    let settings = hayro_jpeg2000::DecodeSettings {
+        resolve_palette_indices: false,
+        strict: true,
+        target_resolution: None,
+    };
+    let mut context = hayro_jpeg2000::DecoderContext::default();
+    let image = hayro_jpeg2000::Image::new(frame, &settings)
         .map_err(|error| corrupt(&error.to_string()))?;
-    let planes = image.components();
+    let image = image
+        .decode(&mut context)
+        .map_err(|error| corrupt(&error.to_string()))?;
+    let planes = image
+        .components()
+        .iter()
+        .map(|plane| plane.samples())
+        .collect::<Vec<_>>();
     let pixels = usize::from(layout.rows) * usize::from(layout.columns);
     if planes.len() != usize::from(layout.channels)
-        || planes.iter().any(|plane| plane.data().len() != pixels)
+        || planes.iter().any(|plane| plane.len() != pixels)
     {
         return Err(corrupt("components of another size"));
     }
-    let planes = planes
-        .iter()
-        .map(|plane| (plane.is_signed(), plane.data()))
-        .collect::<Vec<_>>();
-    let value = |&(signed, data): &(bool, &[i32]), i: usize| {
-        if signed {
-            data[i]
-        } else {
-            layout.value(data[i] as u32)
-        }
+    // Reconstruction rounds to the nearest integer; the decoder has added the level shift, but not clamped.
+    let value = |sample: f32, precision: u8| {
+        let most = ((1_u32 << (precision + 1)) - 1) as f32;
+        layout.value((sample + 0.5).floor().clamp(0.0, most) as u32)
     };
+    let precisions = components.chunks_exact(3).map(|c| c[0]).collect::<Vec<_>>();
     Ok((0..pixels)
-        .flat_map(|i| planes.iter().map(move |plane| value(plane, i)))
+        .flat_map(|i| {
+            planes
+                .iter()
+                .zip(&precisions)
+                .map(move |(plane, &precision)| value(plane[i], precision))
+        })
         .collect())
 }
