@@ -102,7 +102,7 @@ fn every_dicom_file_decodes_or_is_refused() {
         ),
         (
             "notchest-hip-rg2-mono2-jpeg-extended-12bit",
-            Err("unsupported-transfer-syntax"),
+            Ok((1760, 2140, 0xD571_2099_03D0_7B1A, true)),
         ),
         (
             "notchest-leg-rg3-mono1-j2k-lossless",
@@ -201,6 +201,15 @@ fn codings_of_one_film_agree() {
             difference(
                 &film("derived-chest-rg1-mono2-deflated-8bit"),
                 &film("derived-chest-rg1-mono2-rle-12bit-nowindow"),
+            ),
+            0.005,
+        ),
+        // Two lossy codings of the hip.
+        (
+            "12-bit JPEG / JPEG 2000",
+            difference(
+                &film("notchest-hip-rg2-mono2-jpeg-extended-12bit"),
+                &film("notchest-hip-rg2-mono2-j2k-lossy"),
             ),
             0.005,
         ),

@@ -3,7 +3,7 @@
 
 use jpeg_decoder::{ColorTransform, Decoder, Error as JpegError, PixelFormat};
 
-use super::check_size;
+use super::{check_size, jpeg12};
 use crate::Error;
 
 /// Fewest bits that code one 8x8 block: a progressive scan spends at least one on its DC coefficient.
@@ -86,6 +86,21 @@ pub(super) fn decode(file: &str, bytes: &[u8], rgb: bool) -> Result<Decoded, Err
                 "{width} x {height} pixels cannot come from {} bytes",
                 bytes.len()
             ),
+        });
+    }
+    if header.process == 0xC1 && header.precision == 12 && header.components == 1 {
+        let (width, height) = (usize::from(header.width), usize::from(header.height));
+        let samples = jpeg12::decode(bytes, width, height, 12).map_err(|fault| match fault {
+            jpeg12::Fault::Truncated => Error::Truncated {
+                file: file.into(),
+                reason: "JPEG data stop before the last row".into(),
+            },
+            jpeg12::Fault::Corrupt(what) => corrupt(file, what),
+        })?;
+        return Ok(Decoded {
+            header,
+            samples,
+            exif: None,
         });
     }
     let mut decoder = Decoder::new(bytes);

@@ -6,6 +6,7 @@
 #[cfg(feature = "dicom")]
 mod dicom;
 mod jpeg;
+mod jpeg12;
 pub mod polarity;
 mod provenance;
 mod raster;
