@@ -1,5 +1,7 @@
 //! DICOM stages in closed form, on files made here.
 
+#![cfg(feature = "dicom")]
+
 #[path = "common/made.rs"]
 mod made;
 

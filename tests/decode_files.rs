@@ -1,5 +1,7 @@
 //! Every real file of the image data decodes, or is refused with the right code.
 
+#![cfg(feature = "dicom")]
+
 #[path = "common/data.rs"]
 mod data;
 
