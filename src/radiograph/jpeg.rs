@@ -1,9 +1,9 @@
 //! JPEG by `jpeg-decoder` in its platform-independent build: no run-time choice of SIMD kernels, so every machine gets
 //! the same samples; CMYK comes out as ink, and lossless frames keep up to 16 bits.
 
-use jpeg_decoder::{Decoder, Error as JpegError, PixelFormat};
+use jpeg_decoder::{ColorTransform, Decoder, Error as JpegError, PixelFormat};
 
-use super::check_size;
+use super::{check_size, jpeg12};
 use crate::Error;
 
 /// Fewest bits that code one 8x8 block: a progressive scan spends at least one on its DC coefficient.
@@ -73,8 +73,9 @@ pub(super) fn header(file: &str, bytes: &[u8]) -> Result<Header, Error> {
     }
 }
 
-/// Decodes baseline, progressive and lossless JPEG; CMYK and YCCK become RGB.
-pub(super) fn decode(file: &str, bytes: &[u8]) -> Result<Decoded, Error> {
+/// Decodes baseline, progressive and lossless JPEG; CMYK and YCCK become RGB. Three components are YCbCr or RGB as
+/// JFIF and Adobe segments say, or RGB without a look at them if `rgb`.
+pub(super) fn decode(file: &str, bytes: &[u8], rgb: bool) -> Result<Decoded, Error> {
     let mut header = header(file, bytes)?;
     let (width, height) = (u64::from(header.width), u64::from(header.height));
     check_size(file, width, height)?;
@@ -87,7 +88,25 @@ pub(super) fn decode(file: &str, bytes: &[u8]) -> Result<Decoded, Error> {
             ),
         });
     }
+    if header.process == 0xC1 && header.precision == 12 && header.components == 1 {
+        let (width, height) = (usize::from(header.width), usize::from(header.height));
+        let samples = jpeg12::decode(bytes, width, height, 12).map_err(|fault| match fault {
+            jpeg12::Fault::Truncated => Error::Truncated {
+                file: file.into(),
+                reason: "JPEG data stop before the last row".into(),
+            },
+            jpeg12::Fault::Corrupt(what) => corrupt(file, what),
+        })?;
+        return Ok(Decoded {
+            header,
+            samples,
+            exif: None,
+        });
+    }
     let mut decoder = Decoder::new(bytes);
+    if rgb && header.components == 3 {
+        decoder.set_color_transform(ColorTransform::RGB);
+    }
     let data = decoder
         .decode()
         .map_err(|error| refusal(file, &header, error))?;
