@@ -1,8 +1,21 @@
 //! Bytes to [`Radiograph`]: any supported file to one grey plane with its provenance.
+//!
+//! The arithmetic from samples to grey values is integer, or single IEEE operations on `f64`/`f32`, in a fixed order,
+//! so x86-64 and wasm32 give the same bits.
 
-use serde::{Deserialize, Serialize};
+mod jpeg;
+mod provenance;
+mod raster;
+
+pub use provenance::{GreyMapping, Photometric, Provenance, ViewPosition, WindowLevel};
 
 use crate::Error;
+
+/// Largest file that is read: 64 MiB. A chest film of 4,300 x 3,500 pixels with 16 bits has 30 MB.
+pub const MAX_FILE_BYTES: usize = 64 << 20;
+
+/// Most pixels of one image: 64 megapixels, three times the largest flat-panel detectors.
+pub const MAX_PIXELS: usize = 64_000_000;
 
 /// A decoded image: one grey plane and where it came from.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,20 +30,41 @@ pub struct Radiograph {
     pub provenance: Provenance,
 }
 
-/// How a [`Radiograph`] was read. Holds no patient data.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Provenance {
-    /// Container format, e.g. `png`, `dicom`.
-    pub format: String,
-}
-
 impl Radiograph {
     /// Decodes `bytes`; the format is told from the content. `file` only names the input in messages.
     ///
     /// # Errors
-    /// A typed refusal that names the file, the reason and the remedy.
+    /// A typed refusal that names the file, the reason and the remedy: see [`Error::code`].
     pub fn decode(file: &str, bytes: &[u8]) -> Result<Self, Error> {
-        let _ = bytes;
-        Err(Error::UnknownFormat { file: file.into(), found: "unread".into() })
+        if bytes.is_empty() {
+            return Err(Error::Empty { file: file.into() });
+        }
+        if bytes.len() > MAX_FILE_BYTES {
+            return Err(Error::FileTooLarge {
+                file: file.into(),
+                bytes: bytes.len() as u64,
+                limit: MAX_FILE_BYTES as u64,
+            });
+        }
+        raster::decode(file, bytes)
+    }
+}
+
+/// Refuses an empty or too large plane before anything of its size is allocated.
+fn check_size(file: &str, width: u64, height: u64) -> Result<(), Error> {
+    if width == 0 || height == 0 {
+        return Err(Error::Corrupt {
+            file: file.into(),
+            reason: format!("{width} x {height} pixels"),
+        });
+    }
+    match width.checked_mul(height) {
+        Some(pixels) if pixels <= MAX_PIXELS as u64 => Ok(()),
+        _ => Err(Error::TooManyPixels {
+            file: file.into(),
+            width,
+            height,
+            limit: MAX_PIXELS as u64,
+        }),
     }
 }

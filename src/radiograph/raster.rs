@@ -1,0 +1,260 @@
+//! PNG, JPEG, WebP, BMP and TIFF to one grey plane. Of an animation or a multi-page TIFF, the first image.
+
+use std::io::Cursor;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+
+use super::{MAX_PIXELS, Provenance, Radiograph, check_size, jpeg};
+use crate::Error;
+
+/// Deflate packs at most 1,032 bytes into one (RFC 1951: 258 bytes in two bits); a 1-bit PNG has 8 pixels in a byte.
+const MAX_PNG_PIXELS_PER_BYTE: u64 = 1_032 * 8;
+
+/// Luma weights in thousandths, ITU-R BT.601-7 section 2.5.1. They sum to 1,000, so equal R, G, B keep their value exactly.
+const LUMA: [u64; 3] = [299, 587, 114];
+
+/// Decodes a raster file of at most [`super::MAX_FILE_BYTES`].
+pub(super) fn decode(file: &str, bytes: &[u8]) -> Result<Radiograph, Error> {
+    match image::guess_format(bytes) {
+        Ok(ImageFormat::Jpeg) => decode_jpeg(file, bytes),
+        Ok(
+            format @ (ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp | ImageFormat::Tiff),
+        ) => decode_with_image(file, bytes, format),
+        Ok(other) => Err(Error::UnknownFormat {
+            file: file.into(),
+            found: other.to_mime_type().into(),
+        }),
+        Err(_) => Err(Error::UnknownFormat {
+            file: file.into(),
+            found: first_bytes(bytes),
+        }),
+    }
+}
+
+fn decode_jpeg(file: &str, bytes: &[u8]) -> Result<Radiograph, Error> {
+    let jpeg::Decoded {
+        header,
+        samples,
+        exif,
+    } = jpeg::decode(file, bytes)?;
+    let orientation = exif
+        .as_deref()
+        .and_then(Orientation::from_exif_chunk)
+        .unwrap_or(Orientation::NoTransforms);
+    let max = (1_u64 << header.precision) - 1;
+    let plane = Plane::of_samples(&samples, usize::from(header.components), false, max);
+    let provenance = Provenance {
+        format: "jpeg".into(),
+        bits: header.precision.into(),
+        channels: header.components.into(),
+        ..Provenance::default()
+    };
+    Ok(oriented(
+        plane,
+        header.width.into(),
+        header.height.into(),
+        orientation,
+        provenance,
+    ))
+}
+
+fn decode_with_image(file: &str, bytes: &[u8], format: ImageFormat) -> Result<Radiograph, Error> {
+    let refuse = |error| refusal(file, format, error);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(8 * MAX_PIXELS as u64);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(refuse)?;
+    let (width, height) = decoder.dimensions();
+    check_size(file, width.into(), height.into())?;
+    let pixels = u64::from(width) * u64::from(height);
+    if format == ImageFormat::Png && pixels > MAX_PNG_PIXELS_PER_BYTE * bytes.len() as u64 {
+        let reason = format!(
+            "{width} x {height} pixels cannot come from {} bytes",
+            bytes.len()
+        );
+        return Err(Error::Truncated {
+            file: file.into(),
+            reason,
+        });
+    }
+    let orientation = decoder.orientation().map_err(refuse)?;
+    let image = DynamicImage::from_decoder(decoder).map_err(refuse)?;
+    let color = image.color();
+    let plane = Plane::of_image(&image).ok_or_else(|| Error::UnsupportedImage {
+        file: file.into(),
+        what: format!("{} with {color:?} samples", format.to_mime_type()),
+    })?;
+    drop(image);
+    let provenance = Provenance {
+        format: format.extensions_str()[0].into(),
+        bits: match format {
+            // Bit depth of IHDR (PNG specification, 11.2.1): the decoder has widened 1, 2 and 4 bits.
+            ImageFormat::Png => bytes.get(24).copied().unwrap_or_default().into(),
+            _ => color.bits_per_pixel() / u16::from(color.channel_count()),
+        },
+        channels: color.channel_count().into(),
+        ..Provenance::default()
+    };
+    Ok(oriented(
+        plane,
+        width as usize,
+        height as usize,
+        orientation,
+        provenance,
+    ))
+}
+
+/// Grey values with the mean chroma of what they came from.
+pub(super) struct Plane {
+    pub(super) pixels: Vec<f32>,
+    pub(super) chroma: f32,
+}
+
+impl Plane {
+    /// Luma of interleaved samples of 1 to 4 channels in 0..=`max`, the last one alpha if `alpha`: alpha is flattened
+    /// on black, the background of a radiograph.
+    ///
+    /// Every value is one exact integer ratio, divided in `f64` and rounded once to `f32`; 53 >= 2 * 24 + 2 bits make
+    /// that the correctly rounded ratio, so a grey value v is `v as f32 / max as f32` to the bit.
+    pub(super) fn of_samples(samples: &[u16], channels: usize, alpha: bool, max: u64) -> Self {
+        let colours = channels - usize::from(alpha);
+        let full = (1_000 * max * if alpha { max } else { 1 }) as f64;
+        let mut chroma = 0;
+        let pixels = samples
+            .chunks_exact(channels)
+            .map(|pixel| {
+                let luma = if colours < 3 {
+                    1_000 * u64::from(pixel[0])
+                } else {
+                    let (least, most) = (pixel[..3].iter().min(), pixel[..3].iter().max());
+                    chroma += u64::from(most.copied().unwrap_or(0) - least.copied().unwrap_or(0));
+                    LUMA.iter()
+                        .zip(pixel)
+                        .map(|(weight, &value)| weight * u64::from(value))
+                        .sum()
+                };
+                let opacity = if alpha {
+                    u64::from(pixel[channels - 1])
+                } else {
+                    1
+                };
+                ((luma * opacity).min(full as u64) as f64 / full) as f32
+            })
+            .collect::<Vec<_>>();
+        let chroma = chroma as f64 / (max as f64 * pixels.len().max(1) as f64);
+        Self {
+            pixels,
+            chroma: chroma as f32,
+        }
+    }
+
+    /// `None` for floating-point images, whose range is not defined.
+    fn of_image(image: &DynamicImage) -> Option<Self> {
+        let wide = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .map(|&value| u16::from(value))
+                .collect::<Vec<_>>()
+        };
+        Some(match image {
+            DynamicImage::ImageLuma8(image) => Self::of_samples(&wide(image), 1, false, 0xFF),
+            DynamicImage::ImageLumaA8(image) => Self::of_samples(&wide(image), 2, true, 0xFF),
+            DynamicImage::ImageRgb8(image) => Self::of_samples(&wide(image), 3, false, 0xFF),
+            DynamicImage::ImageRgba8(image) => Self::of_samples(&wide(image), 4, true, 0xFF),
+            DynamicImage::ImageLuma16(image) => Self::of_samples(image, 1, false, 0xFFFF),
+            DynamicImage::ImageLumaA16(image) => Self::of_samples(image, 2, true, 0xFFFF),
+            DynamicImage::ImageRgb16(image) => Self::of_samples(image, 3, false, 0xFFFF),
+            DynamicImage::ImageRgba16(image) => Self::of_samples(image, 4, true, 0xFFFF),
+            _ => return None,
+        })
+    }
+}
+
+/// The plane in upright position.
+fn oriented(
+    plane: Plane,
+    width: usize,
+    height: usize,
+    orientation: Orientation,
+    provenance: Provenance,
+) -> Radiograph {
+    let provenance = Provenance {
+        chroma: plane.chroma,
+        orientation: orientation.to_exif(),
+        frames: 1,
+        ..provenance
+    };
+    let turned = matches!(orientation.to_exif(), 5..=8);
+    let (columns, rows) = if turned {
+        (height, width)
+    } else {
+        (width, height)
+    };
+    if orientation == Orientation::NoTransforms {
+        return Radiograph {
+            width,
+            height,
+            pixels: plane.pixels,
+            provenance,
+        };
+    }
+    // Where the pixel (x, y) of the upright image is stored; EXIF 2.32, section 4.6.4, Orientation.
+    let source = |x: usize, y: usize| match orientation {
+        Orientation::NoTransforms => (x, y),
+        Orientation::FlipHorizontal => (width - 1 - x, y),
+        Orientation::Rotate180 => (width - 1 - x, height - 1 - y),
+        Orientation::FlipVertical => (x, height - 1 - y),
+        Orientation::Rotate90FlipH => (y, x),
+        Orientation::Rotate90 => (y, height - 1 - x),
+        Orientation::Rotate270FlipH => (width - 1 - y, height - 1 - x),
+        Orientation::Rotate270 => (width - 1 - y, x),
+    };
+    let pixels = (0..rows)
+        .flat_map(|y| (0..columns).map(move |x| (x, y)))
+        .map(|(x, y)| source(x, y))
+        .map(|(x, y)| plane.pixels[y * width + x])
+        .collect();
+    Radiograph {
+        width: columns,
+        height: rows,
+        pixels,
+        provenance,
+    }
+}
+
+fn refusal(file: &str, format: ImageFormat, error: ImageError) -> Error {
+    let file = file.to_owned();
+    let name = format.extensions_str()[0];
+    match error {
+        ImageError::Unsupported(error) => Error::UnsupportedImage {
+            file,
+            what: format!("{name}: {error}"),
+        },
+        ImageError::Limits(error) => Error::UnsupportedImage {
+            file,
+            what: format!("{name}: {error}"),
+        },
+        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Error::Truncated {
+                file,
+                reason: format!("{name} data stop before the last row"),
+            }
+        }
+        error => Error::Corrupt {
+            file,
+            reason: format!("{name}: {error}"),
+        },
+    }
+}
+
+/// The first bytes in hexadecimal: enough to tell what a file is, too few to hold anything private.
+fn first_bytes(bytes: &[u8]) -> String {
+    let hex = bytes
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<Vec<_>>();
+    format!("it begins with {}", hex.join(" "))
+}
