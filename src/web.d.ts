@@ -35,8 +35,8 @@ export interface Assessment {
   refused: boolean;
   /** Why there is no call; empty when there is one. */
   reasons: Reason[];
-  /** How the image was read. */
-  provenance: { format: string; [name: string]: unknown };
+  /** How the image was read; `notes` are sentences for people. */
+  provenance: { format: string; notes: string[]; [name: string]: unknown };
   /** One map for each finding, or none if not asked for. */
   saliency: Saliency[];
   /** Which engine ran, e.g. `cpu`. */

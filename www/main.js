@@ -52,6 +52,7 @@ const sentence = (name) => name.charAt(0).toUpperCase() + name.slice(1);
 function showAssessment(assessment) {
   const { call, refused, timings } = assessment;
   element('call', HTMLElement).textContent = refused ? 'Refused' : call ? sentence(call) : 'No call';
+  element('notes', HTMLElement).replaceChildren(...assessment.provenance.notes.map((note) => item('li', note)));
   element('reasons', HTMLElement).replaceChildren(...assessment.reasons.map(({ text }) => item('li', text)));
   // The probabilities of a refused image mean nothing, so they are not shown.
   const findings = assessment.refused ? [] : assessment.findings;
@@ -104,6 +105,7 @@ function showImage(name, { width, height, grey }) {
 }
 
 function clear() {
+  element('notes', HTMLElement).replaceChildren();
   canvas.hidden = true;
   caption.hidden = true;
   invitation.hidden = false;

@@ -24,7 +24,7 @@ pub(crate) const WASM_BUILD: [&str; 8] = [
     "wasm32-unknown-unknown",
     "--no-default-features",
     "--features",
-    "cpu",
+    "cpu,dicom",
 ];
 
 /// Builds the wasm module with its JavaScript and types into `folder`.
