@@ -53,11 +53,8 @@ impl WebClassifier {
     /// A `DeepbreathError` when the bytes are no readable image.
     pub async fn classify(&self, file: &str, bytes: &[u8], options: JsOptions) -> Result<JsAssessment, JsValue> {
         let options: JsValue = options.into();
-        let options = if options.is_undefined() {
-            Options::default()
-        } else {
-            serde_wasm_bindgen::from_value(options)?
-        };
+        let options =
+            if options.is_undefined() { Options::default() } else { serde_wasm_bindgen::from_value(options)? };
         let assessment = self.0.classify(file, bytes, &options).await.map_err(to_js)?;
         to_object(&assessment)
     }

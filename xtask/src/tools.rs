@@ -116,7 +116,10 @@ fn apt(packages: &[&str]) -> Result<()> {
     let command = format!("apt-get update && apt-get install -y --no-install-recommends {}", packages.join(" "));
     let root = Program::new("id").args(["-u"]).output().is_some_and(|id| id == "0");
     if !root || Program::new("apt-get").args(["--version"]).output().is_none() {
-        bail!("{} missing: install with `sudo sh -c '{command}'` or your system's way, then run this again", packages.join(", "));
+        bail!(
+            "{} missing: install with `sudo sh -c '{command}'` or your system's way, then run this again",
+            packages.join(", ")
+        );
     }
     say(format!("Installing {} with apt-get", packages.join(" and ")));
     Program::new("sh").args(["-c", &command]).env("DEBIAN_FRONTEND", "noninteractive").run()
