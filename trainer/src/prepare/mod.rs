@@ -1,0 +1,205 @@
+//! Manifests from images on disk. Every file that does not become a row is counted with its reason, none silently.
+
+mod covid_chestxray;
+mod folders;
+mod sample;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::io::Cursor;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, bail};
+use indicatif::{ParallelProgressIterator, ProgressBar, ProgressStyle};
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use crate::cli::{PrepareArgs, PrepareForm};
+use crate::dataset::{Row, hex, write_rows};
+
+pub use covid_chestxray::covid_chestxray;
+pub use folders::folders;
+pub use sample::sample;
+
+/// A manifest to be, and what did not get into it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prepared {
+    /// The rows, sorted by path.
+    pub rows: Vec<Row>,
+    /// How many were left out, by reason.
+    pub left_out: BTreeMap<String, usize>,
+    /// Files that cannot be read as an image, each with what is wrong.
+    pub unreadable: Vec<String>,
+}
+
+/// A file that may become a row; `row` lacks path, size and digest.
+struct Candidate {
+    file: PathBuf,
+    row: Row,
+}
+
+/// Runs `prepare`: makes the manifest, writes it, and says what is in it and what was left out.
+///
+/// # Errors
+/// A folder or CSV that cannot be read or written, or nothing to put into the manifest.
+pub fn run(args: &PrepareArgs) -> anyhow::Result<()> {
+    let (prepared, out) = match &args.form {
+        PrepareForm::CovidChestxray(args) => (covid_chestxray(args)?, &args.out),
+        PrepareForm::Folders(args) => (folders(args)?, &args.out),
+        PrepareForm::Sample(args) => (sample(args)?, &args.out),
+    };
+    for problem in &prepared.unreadable {
+        eprintln!("left out: {problem}");
+    }
+    for (reason, count) in &prepared.left_out {
+        println!("left out {count}: {reason}");
+    }
+    if prepared.rows.is_empty() {
+        bail!("{}: not written, no film is left", out.display());
+    }
+    write_rows(out, &prepared.rows)?;
+    let mut labels: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in &prepared.rows {
+        *labels.entry(&row.label).or_default() += 1;
+    }
+    let labels: Vec<String> = labels
+        .iter()
+        .map(|(label, count)| format!("{count} {label}"))
+        .collect();
+    let patients: BTreeSet<&str> = prepared
+        .rows
+        .iter()
+        .map(|row| row.patient_id.as_str())
+        .collect();
+    println!(
+        "{}: {} films of {} patients ({})",
+        out.display(),
+        prepared.rows.len(),
+        patients.len(),
+        labels.join(", ")
+    );
+    Ok(())
+}
+
+impl Prepared {
+    /// Counts one more left out for this reason.
+    fn leave_out(&mut self, reason: impl Into<String>) {
+        *self.left_out.entry(reason.into()).or_default() += 1;
+    }
+
+    /// Opens every candidate, on all cores, and adds those that are images; of files with the same bytes one stays
+    /// (a test film before a validation film before a training film).
+    fn add(&mut self, candidates: Vec<Candidate>, out: &Path) -> anyhow::Result<()> {
+        let folder = folder_of(out)?;
+        let style = ProgressStyle::with_template("reading {wide_bar} {pos}/{len} {per_sec} {eta}")?;
+        let bar = ProgressBar::new(candidates.len() as u64).with_style(style);
+        let measured: Vec<_> = candidates
+            .into_par_iter()
+            .progress_with(bar)
+            .map(|candidate| (measure(&candidate.file), candidate))
+            .collect();
+        let mut rows = Vec::new();
+        for (measured, Candidate { file, mut row }) in measured {
+            match measured {
+                Ok(measured) => {
+                    row.path = relative(&file, &folder)?;
+                    (row.width, row.height) = measured.size.unzip();
+                    row.sha256 = measured.sha256;
+                    rows.push(row);
+                }
+                Err(error) => {
+                    self.leave_out("the file cannot be read as an image");
+                    self.unreadable
+                        .push(format!("{}: {error:#}", file.display()));
+                }
+            }
+        }
+        rows.sort_by(|a, b| (rank(&a.split), &a.path).cmp(&(rank(&b.split), &b.path)));
+        let mut seen: HashMap<String, ()> = HashMap::new();
+        for row in rows {
+            match seen.insert(row.sha256.clone(), ()) {
+                None => self.rows.push(row),
+                Some(()) => self.leave_out("the same bytes as another file"),
+            }
+        }
+        self.rows.sort_by(|a, b| a.path.cmp(&b.path));
+        self.unreadable.sort();
+        Ok(())
+    }
+}
+
+/// Test films first: where films compete, evaluation keeps its own and training gives way.
+fn rank(split: &str) -> usize {
+    ["test", "val", "train", ""]
+        .iter()
+        .position(|word| *word == split)
+        .unwrap_or(usize::MAX)
+}
+
+struct Measured {
+    /// Columns and rows in pixels; not known for DICOM.
+    size: Option<(u32, u32)>,
+    sha256: String,
+}
+
+/// Reads the whole file: a header that promises an image is not yet an image.
+fn measure(file: &Path) -> anyhow::Result<Measured> {
+    let bytes = fs::read(file).context("cannot be read")?;
+    // "DICM" after a preamble of 128 bytes: DICOM PS3.10 section 7.1.
+    let size = if bytes.get(128..132) == Some(b"DICM") {
+        None
+    } else {
+        let image = image::ImageReader::new(Cursor::new(&bytes))
+            .with_guessed_format()?
+            .decode()?;
+        Some((image.width(), image.height()))
+    };
+    Ok(Measured {
+        size,
+        sha256: hex(&Sha256::digest(&bytes)),
+    })
+}
+
+/// The folder that a manifest will stand in, without links and dots.
+fn folder_of(csv: &Path) -> anyhow::Result<PathBuf> {
+    let folder = csv
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    fs::canonicalize(folder).with_context(|| {
+        format!(
+            "{}: cannot be written; its folder {} is not there",
+            csv.display(),
+            folder.display()
+        )
+    })
+}
+
+/// `file` as seen from `folder`, with `/` between the parts. Both are absolute and without dots.
+fn relative(file: &Path, folder: &Path) -> anyhow::Result<String> {
+    let (file_parts, folder_parts): (Vec<_>, Vec<_>) =
+        (file.components().collect(), folder.components().collect());
+    let common = file_parts
+        .iter()
+        .zip(&folder_parts)
+        .take_while(|(a, b)| a == b)
+        .count();
+    let up = folder_parts[common..].iter().map(|_| Component::ParentDir);
+    let parts: Option<Vec<&str>> = up
+        .chain(file_parts[common..].iter().copied())
+        .map(|part| part.as_os_str().to_str())
+        .collect();
+    let parts = parts
+        .with_context(|| format!("{}: the name is not UTF-8; rename the file", file.display()))?;
+    Ok(parts.join("/"))
+}
+
+/// The canonical path of a folder to read.
+fn folder_to_read(dir: &Path) -> anyhow::Result<PathBuf> {
+    let folder =
+        fs::canonicalize(dir).with_context(|| format!("{}: cannot be read", dir.display()))?;
+    if !folder.is_dir() {
+        bail!("{}: not a folder", dir.display());
+    }
+    Ok(folder)
+}
