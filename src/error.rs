@@ -125,6 +125,14 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// The network could not be run, or its results are wrong.
+    #[error("{backend} backend: {reason}")]
+    Inference {
+        /// The engine that was running.
+        backend: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
 }
 
 impl Error {
@@ -143,6 +151,7 @@ impl Error {
             Self::NoPixelData { .. } => "no-pixel-data",
             Self::DicomNotBuilt { .. } => "dicom-not-built",
             Self::Weights { .. } => "weights",
+            Self::Inference { .. } => "inference",
         }
     }
 }

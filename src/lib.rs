@@ -2,11 +2,16 @@
 //!
 //! For education and research, never a diagnosis.
 
+pub mod classifier;
+pub mod decision;
 pub mod error;
 pub mod model;
 pub mod ops;
 pub mod preprocess;
 pub mod radiograph;
+pub mod saliency;
+pub mod weights;
 
+pub use classifier::{Assessment, Classifier, Options};
 pub use error::Error;
 pub use radiograph::Radiograph;

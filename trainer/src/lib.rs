@@ -2,5 +2,7 @@
 
 pub mod cli;
 pub mod dataset;
+pub mod export;
 pub mod folds;
+pub mod predict;
 pub mod prepare;

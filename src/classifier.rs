@@ -1,0 +1,316 @@
+//! The only path from bytes to an [`Assessment`]: decode, preprocess, network, decision, saliency.
+//!
+//! The functions that run the network are `async`, so that the same code runs on a browser's GPU, where nothing may
+//! block; native callers wait with any small executor (`pollster::block_on`).
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use web_time::Instant;
+
+use crate::Error;
+use crate::decision::{Decision, Reason, decide};
+use crate::model::{FEATURES, Model, Output};
+use crate::preprocess::{ModelInput, PREPROCESSING};
+use crate::radiograph::{Provenance, Radiograph};
+use crate::saliency::Saliency;
+use crate::weights::{Metadata, Weights};
+
+/// A network with its weights on a device, ready to answer.
+pub struct Classifier {
+    model: Model,
+    device: Device,
+    backend: String,
+    file: String,
+    id: String,
+    metadata: Metadata,
+    /// The last layer's weights, `FEATURES` for each class.
+    head: Vec<Vec<f32>>,
+}
+
+/// What to compute besides the probabilities.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Options {
+    /// A saliency map for each finding.
+    pub saliency: bool,
+}
+
+/// The whole answer for one image. JSON names are in camel case.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Assessment {
+    /// Name of the image, as given.
+    pub file: String,
+    /// Every finding with its probability, in the order of the classes; the probabilities' sum is 1.
+    pub findings: Vec<Finding>,
+    /// The finding that is called, or none.
+    pub call: Option<String>,
+    /// Whether the image was refused as not of the kind that the model knows; its probabilities then mean nothing.
+    pub refused: bool,
+    /// Why there is no call; empty when there is one.
+    pub reasons: Vec<Reason>,
+    /// How the image was read.
+    pub provenance: Provenance,
+    /// One map for each finding, in the order of the classes, or none if not asked for.
+    pub saliency: Vec<Saliency>,
+    /// The engine that ran, e.g. `cpu`.
+    pub backend: String,
+    /// How long each stage took.
+    pub timings: Timings,
+    /// [`Weights::id`] of the weights that answered.
+    pub weights: String,
+}
+
+/// One finding with its calibrated probability.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// Its name, one of the classes.
+    pub label: String,
+    /// Calibrated probability, 0 to 1.
+    pub probability: f32,
+}
+
+/// Wall-clock time of the stages, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Timings {
+    /// Bytes to `Radiograph`.
+    pub decode: f64,
+    /// `Radiograph` to `ModelInput`.
+    pub preprocess: f64,
+    /// `ModelInput` to logits, transfers included.
+    pub forward: f64,
+    /// Decision and saliency maps.
+    pub explain: f64,
+    /// All of it.
+    pub total: f64,
+}
+
+impl Assessment {
+    /// The line of `trainer predict --json`: `{file, refused, probabilities: {label: p}, call, reasons, weights,
+    /// backend, provenance}`, in this order; labels in alphabetical order.
+    ///
+    /// # Panics
+    /// Never: every part is plain data.
+    pub fn to_json_line(&self) -> String {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            file: &'a str,
+            refused: bool,
+            probabilities: BTreeMap<&'a str, f32>,
+            call: Option<&'a str>,
+            reasons: &'a [Reason],
+            weights: &'a str,
+            backend: &'a str,
+            provenance: &'a Provenance,
+        }
+        let line = Line {
+            file: &self.file,
+            refused: self.refused,
+            probabilities: self.findings.iter().map(|finding| (finding.label.as_str(), finding.probability)).collect(),
+            call: self.call.as_deref(),
+            reasons: &self.reasons,
+            weights: &self.weights,
+            backend: &self.backend,
+            provenance: &self.provenance,
+        };
+        serde_json::to_string(&line).expect("plain data serialises")
+    }
+}
+
+impl Classifier {
+    /// Reads a weights file and puts the network on `device`; `file` only names the weights in messages.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] if the file cannot be used, see [`Weights::read`], if a tensor's name or shape is not the
+    /// network's, or if the weights were trained with another preprocessing than this library performs.
+    pub fn load(file: &str, weights: &[u8], device: &Device) -> Result<Self, Error> {
+        Self::new(file, Weights::read(file, weights)?, device)
+    }
+
+    /// As [`Self::load`], from weights that are already read.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn new(file: &str, weights: Weights, device: &Device) -> Result<Self, Error> {
+        let id = weights.id().to_owned();
+        let Weights { metadata, tensors, .. } = weights;
+        if metadata.preprocessing != PREPROCESSING {
+            let reason = format!(
+                "trained with preprocessing {:?}, but this program performs {PREPROCESSING:?}. \
+                 Use weights and program of the same release",
+                metadata.preprocessing
+            );
+            return Err(Error::Weights { file: file.into(), reason });
+        }
+        let model = Model::from_tensors(&metadata.model, &tensors, device).map_err(|error| match error {
+            Error::Weights { file: tensor, reason } => {
+                Error::Weights { file: file.into(), reason: format!("{tensor}: {reason}") }
+            }
+            other => other,
+        })?;
+        let head = tensors["classifier.weight"].values.chunks_exact(FEATURES).map(<[f32]>::to_vec).collect();
+        let backend = backend_name(device);
+        Ok(Self { model, device: device.clone(), backend, file: file.into(), id, metadata, head })
+    }
+
+    /// What the weights file says about itself.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// [`Weights::id`] of the weights.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The engine that runs the network, e.g. `cpu`.
+    pub fn backend(&self) -> &str {
+        &self.backend
+    }
+
+    /// The whole answer for the image file `bytes`; `file` only names it.
+    ///
+    /// # Errors
+    /// Those of [`Radiograph::decode`]; [`Error::Inference`] if the device fails.
+    pub async fn classify(&self, file: &str, bytes: &[u8], options: &Options) -> Result<Assessment, Error> {
+        let start = Instant::now();
+        let radiograph = Radiograph::decode(file, bytes)?;
+        let decode = milliseconds(start);
+        self.assess(file, radiograph, options, start, decode).await
+    }
+
+    async fn assess(
+        &self,
+        file: &str,
+        radiograph: Radiograph,
+        options: &Options,
+        start: Instant,
+        decode: f64,
+    ) -> Result<Assessment, Error> {
+        let lap = Instant::now();
+        let input = ModelInput::from_radiograph(&radiograph);
+        let preprocess = milliseconds(lap);
+
+        let lap = Instant::now();
+        let Output { features, logits } = self.model.forward(input.to_tensor(&self.device));
+        let logits = self.values(logits).await?;
+        let forward = milliseconds(lap);
+
+        let lap = Instant::now();
+        let Decision { probabilities, call, refused, reasons } = decide(&logits, &self.metadata, None);
+        let saliency = if options.saliency { self.saliency(features).await? } else { Vec::new() };
+        let explain = milliseconds(lap);
+
+        let findings = self.metadata.classes.iter().cloned().zip(probabilities);
+        Ok(Assessment {
+            file: file.into(),
+            findings: findings.map(|(label, probability)| Finding { label, probability }).collect(),
+            call,
+            refused,
+            reasons,
+            provenance: radiograph.provenance,
+            saliency,
+            backend: self.backend.clone(),
+            timings: Timings { decode, preprocess, forward, explain, total: milliseconds(start) },
+            weights: self.id.clone(),
+        })
+    }
+
+    /// The logits for one input, in the order of the classes.
+    ///
+    /// # Errors
+    /// [`Error::Inference`] if the device fails or the logits are not finite.
+    pub async fn logits(&self, input: &ModelInput) -> Result<Vec<f32>, Error> {
+        self.values(self.model.forward(input.to_tensor(&self.device)).logits).await
+    }
+
+    /// The logits for each input, computed in one batch.
+    ///
+    /// # Errors
+    /// As [`Self::logits`].
+    pub async fn logits_batch(&self, inputs: &[ModelInput]) -> Result<Vec<Vec<f32>>, Error> {
+        if inputs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let logits = self.values(self.model.forward(ModelInput::to_batch(inputs, &self.device)).logits).await?;
+        Ok(logits.chunks_exact(self.metadata.classes.len()).map(<[f32]>::to_vec).collect())
+    }
+
+    /// Runs the weights file's golden inputs and compares: whether this machine computes what the trainer computed.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] if the file has no golden vectors; [`Error::Inference`] if a preprocessed input is not
+    /// equal to the bit, or a logit is further off than the file allows.
+    pub async fn verify(&self) -> Result<(), Error> {
+        if self.metadata.golden.is_empty() {
+            let reason = "has no golden vectors to verify with. Export the weights again".into();
+            return Err(Error::Weights { file: self.file.clone(), reason });
+        }
+        for golden in &self.metadata.golden {
+            if golden.pattern.digest() != golden.digest {
+                return Err(self.failed(format!(
+                    "preprocessing of the known image {:?} differs from the trainer's. Use weights and program of the \
+                     same release",
+                    golden.pattern
+                )));
+            }
+            let logits = self.logits(&golden.pattern.input()).await?;
+            let pairs = logits.iter().zip(&golden.logits);
+            let off = pairs.map(|(logit, stored)| (logit - stored).abs()).fold(0.0, f32::max);
+            if off > golden.tolerance {
+                return Err(self.failed(format!(
+                    "the known image {:?} gives logits {logits:?}, {off} from the stored {:?}, more than {}. Try \
+                     another backend",
+                    golden.pattern, golden.logits, golden.tolerance
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// `features` `[1, C, H, W]` to one map for each class.
+    async fn saliency(&self, features: Tensor<4>) -> Result<Vec<Saliency>, Error> {
+        let [_, _, height, width] = features.dims();
+        let features = self.values(features).await?;
+        let classes = self.metadata.classes.iter().zip(&self.head);
+        Ok(classes.map(|(label, weights)| Saliency::new(label, &features, weights, width, height)).collect())
+    }
+
+    /// Waits for a tensor's values, row-major.
+    async fn values<const D: usize>(&self, tensor: Tensor<D>) -> Result<Vec<f32>, Error> {
+        let data = tensor
+            .into_data_async()
+            .await
+            .map_err(|error| self.failed(format!("the device failed ({error:?}). Reload, or use another backend")))?;
+        let values: Vec<f32> = data.iter::<f32>().collect();
+        if values.iter().all(|value| value.is_finite()) {
+            Ok(values)
+        } else {
+            Err(self.failed("the network's values are not finite. Use another backend".into()))
+        }
+    }
+
+    fn failed(&self, reason: String) -> Error {
+        Error::Inference { backend: self.backend.clone(), reason }
+    }
+}
+
+/// `cpu` for burn's flex, else what burn calls the engine, in lower case, e.g. `cuda`; `webgpu` in a browser.
+fn backend_name(device: &Device) -> String {
+    let name = format!("{device:?}").to_lowercase();
+    if name.contains("flex") {
+        return "cpu".into();
+    }
+    if cfg!(target_arch = "wasm32") {
+        return "webgpu".into();
+    }
+    ["cuda", "hip", "vulkan", "metal", "wgpu"].into_iter().find(|known| name.contains(known)).unwrap_or("gpu").into()
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}

@@ -1,0 +1,218 @@
+//! From logits to an answer: calibrated probabilities, then a call at the measured operating points, or none.
+//!
+//! The rule: a finding is *reached* when its probability is at least its balanced threshold. Exactly one reached
+//! finding is the call; with none or several there is no call, and the reason says so. An image that the
+//! out-of-distribution gate refuses gets no call either.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::weights::{Metadata, OperatingPoint};
+
+/// The answer for one image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// One probability for each class, in the order of the classes; their sum is 1.
+    pub probabilities: Vec<f32>,
+    /// The finding that is called, if any.
+    pub call: Option<String>,
+    /// Whether the image was refused as out of distribution; then there is no call.
+    pub refused: bool,
+    /// Why there is no call; empty when there is one.
+    pub reasons: Vec<Reason>,
+}
+
+/// How unlike the training films an image is, against the limit for an answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Gate {
+    /// Distance of the image; larger is stranger.
+    pub distance: f32,
+    /// The image is refused beyond this distance.
+    pub limit: f32,
+}
+
+/// Why there is no call. Serialises as `{"code": .., "text": ..}`: the code for programs, the text for people.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The gate refused the image.
+    OutOfDistribution(Gate),
+    /// No finding reaches its threshold.
+    NoFindingReached,
+    /// Several findings reach their thresholds.
+    SeveralFindingsReached(Vec<String>),
+    /// The weights hold no balanced threshold for these findings, so nothing can be called.
+    NoOperatingPoint(Vec<String>),
+}
+
+impl Reason {
+    /// Stable identifier, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::OutOfDistribution(_) => "out-of-distribution",
+            Self::NoFindingReached => "no-finding-reached",
+            Self::SeveralFindingsReached(_) => "several-findings-reached",
+            Self::NoOperatingPoint(_) => "no-operating-point",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfDistribution(gate) => write!(
+                f,
+                "The image does not look like the frontal chest X-rays the model knows (distance {:.2}, limit {:.2}).",
+                gate.distance, gate.limit
+            ),
+            Self::NoFindingReached => f.write_str("No finding is likely enough to be called."),
+            Self::SeveralFindingsReached(findings) => {
+                write!(f, "More than one finding is possible: {}.", findings.join(", "))
+            }
+            Self::NoOperatingPoint(findings) => {
+                write!(f, "These weights come without a measured threshold for {}.", findings.join(", "))
+            }
+        }
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Plain<'a> {
+            code: &'a str,
+            text: String,
+        }
+        Plain { code: self.code(), text: self.to_string() }.serialize(serializer)
+    }
+}
+
+/// Softmax of `logits / temperature` (Guo et al. 2017, "On Calibration of Modern Neural Networks").
+///
+/// `temperature` above 0; above 1 it evens the probabilities out. Any finite logits are safe.
+pub fn probabilities(logits: &[f32], temperature: f32) -> Vec<f32> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f32> = logits.iter().map(|logit| ((logit - largest) / temperature).exp()).collect();
+    let sum: f32 = powers.iter().sum();
+    powers.iter().map(|power| power / sum).collect()
+}
+
+/// The answer for `logits`, one for each class of `metadata`. Without a `gate` no image is refused.
+pub fn decide(logits: &[f32], metadata: &Metadata, gate: Option<Gate>) -> Decision {
+    let probabilities = probabilities(logits, metadata.temperature);
+    if let Some(gate) = gate.filter(|gate| gate.distance > gate.limit) {
+        let reasons = vec![Reason::OutOfDistribution(gate)];
+        return Decision { probabilities, call: None, refused: true, reasons };
+    }
+    let (call, reasons) = match call(&probabilities, &metadata.classes, &metadata.operating_points) {
+        Ok(finding) => (Some(finding), Vec::new()),
+        Err(reason) => (None, vec![reason]),
+    };
+    Decision { probabilities, call, refused: false, reasons }
+}
+
+fn call(probabilities: &[f32], classes: &[String], points: &[OperatingPoint]) -> Result<String, Reason> {
+    let mut reached = Vec::new();
+    let mut unknown = Vec::new();
+    for (finding, probability) in classes.iter().zip(probabilities) {
+        match points.iter().find(|point| point.finding == *finding && point.name == OperatingPoint::BALANCED) {
+            Some(point) if *probability >= point.threshold => reached.push(finding.clone()),
+            Some(_) => {}
+            None => unknown.push(finding.clone()),
+        }
+    }
+    if !unknown.is_empty() {
+        return Err(Reason::NoOperatingPoint(unknown));
+    }
+    match reached.len() {
+        0 => Err(Reason::NoFindingReached),
+        1 => Ok(reached.remove(0)),
+        _ => Err(Reason::SeveralFindingsReached(reached)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(finding: &str, threshold: f32) -> OperatingPoint {
+        OperatingPoint {
+            name: OperatingPoint::BALANCED.into(),
+            finding: finding.into(),
+            threshold,
+            sensitivity: 0.8,
+            specificity: 0.8,
+            n: 10,
+            data: "made up".into(),
+        }
+    }
+
+    fn classes() -> Vec<String> {
+        ["covid", "normal", "pneumonia"].map(String::from).to_vec()
+    }
+
+    #[test]
+    fn softmax_closed_forms() {
+        let ln = |values: [f32; 3]| values.map(f32::ln);
+        for (logits, temperature, expected) in [
+            ([0.0, 0.0, 0.0], 1.0, [1.0 / 3.0; 3]),
+            (ln([1.0, 2.0, 5.0]), 1.0, [0.125, 0.25, 0.625]),
+            // Twice the temperature takes the square root of each ratio.
+            (ln([1.0, 4.0, 25.0]), 2.0, [0.125, 0.25, 0.625]),
+            ([500.0, 500.0 + 3.0f32.ln(), -1e4], 1.0, [0.25, 0.75, 0.0]),
+            ([-3e38, 0.0, 3e38], 1.0, [0.0, 0.0, 1.0]),
+        ] {
+            let result = probabilities(&logits, temperature);
+            for (value, expected) in result.iter().zip(expected) {
+                assert!((value - expected).abs() < 2e-5, "{logits:?} at {temperature}: {result:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn calls_and_abstentions() {
+        let points = [point("covid", 0.4), point("normal", 0.3), point("pneumonia", 0.5)];
+        let both = Reason::SeveralFindingsReached(vec!["covid".into(), "normal".into()]);
+        for (probabilities, expected) in [
+            ([0.8, 0.1, 0.1], Ok("covid".to_owned())),
+            ([0.4, 0.29, 0.31], Ok("covid".to_owned())),
+            ([0.39, 0.2, 0.41], Err(Reason::NoFindingReached)),
+            ([0.5, 0.4, 0.1], Err(both.clone())),
+            ([0.1, 0.1, 0.8], Ok("pneumonia".to_owned())),
+        ] {
+            assert_eq!(call(&probabilities, &classes(), &points), expected, "{probabilities:?}");
+        }
+        let missing = Reason::NoOperatingPoint(vec!["normal".into(), "pneumonia".into()]);
+        assert_eq!(call(&[0.8, 0.1, 0.1], &classes(), &points[..1]), Err(missing));
+        let other = OperatingPoint { name: "sensitive".into(), ..point("covid", 0.1) };
+        let points = [other, points[0].clone(), points[1].clone(), points[2].clone()];
+        assert_eq!(
+            call(&[0.2, 0.1, 0.7], &classes(), &points),
+            Ok("pneumonia".to_owned()),
+            "only balanced points call"
+        );
+    }
+
+    #[test]
+    fn the_gate_refuses_beyond_its_limit_only() {
+        let metadata = crate::weights::tests::metadata();
+        let logits = [4.0, 0.0, 0.0];
+        for (distance, refused) in [(0.9, false), (1.0, false), (1.1, true)] {
+            let decision = decide(&logits, &metadata, Some(Gate { distance, limit: 1.0 }));
+            assert_eq!((decision.refused, decision.call.is_none()), (refused, refused), "{distance}");
+            assert_eq!(decision.reasons.is_empty(), !refused);
+        }
+        let open = decide(&logits, &metadata, None);
+        assert_eq!((open.call.as_deref(), open.refused), (Some("covid"), false));
+    }
+
+    #[test]
+    fn reasons_serialise_with_code_and_text() {
+        let reason = Reason::SeveralFindingsReached(vec!["a".into(), "b".into()]);
+        assert_eq!(
+            serde_json::to_string(&reason).unwrap(),
+            r#"{"code":"several-findings-reached","text":"More than one finding is possible: a, b."}"#
+        );
+    }
+}

@@ -1,0 +1,170 @@
+//! What a weights file says about itself. The field names are the file's JSON names and do not change within a version.
+
+use serde::{Deserialize, Serialize};
+
+use super::golden::Golden;
+use crate::model::ModelConfig;
+use crate::preprocess::Preprocessing;
+
+/// The version of the file format that this library writes, and the only one it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Everything besides the tensors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metadata {
+    /// Version of the format, [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// SHA-256 of the file with these 64 hexadecimal digits set to `0`.
+    pub sha256: String,
+    /// Which network the tensors belong to.
+    pub model: ModelConfig,
+    /// The findings, in the order of the logits.
+    pub classes: Vec<String>,
+    /// The preprocessing that the weights were trained with.
+    pub preprocessing: Preprocessing,
+    /// Divides the logits before softmax; fitted on held-out patients. Above 0.
+    pub temperature: f32,
+    /// Cut-offs with their measured rates; the call uses those named [`OperatingPoint::BALANCED`].
+    pub operating_points: Vec<OperatingPoint>,
+    /// Known inputs with the logits that these very weights gave when they were written.
+    pub golden: Vec<Golden>,
+    /// What the weights were measured to do.
+    pub measured: Vec<Measurement>,
+    /// Where the weights come from.
+    pub origin: Origin,
+    /// Terms for using the weights, in words or as an SPDX expression.
+    pub licence: String,
+}
+
+/// A cut-off on the probability of one finding, with what it was measured to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatingPoint {
+    /// Which of the finding's points this is, e.g. `balanced`.
+    pub name: String,
+    /// The finding, one of the classes.
+    pub finding: String,
+    /// The finding is called from this probability on, 0 to 1.
+    pub threshold: f32,
+    /// Share of the films with the finding that reach the threshold, 0 to 1.
+    pub sensitivity: f32,
+    /// Share of the films without the finding that stay below it, 0 to 1.
+    pub specificity: f32,
+    /// How many films the rates were measured on.
+    pub n: usize,
+    /// Which films these were, in words.
+    pub data: String,
+}
+
+impl OperatingPoint {
+    /// Name of the points that the call is made at: sensitivity and specificity weigh the same.
+    pub const BALANCED: &'static str = "balanced";
+}
+
+/// One measured figure with its 95 % interval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measurement {
+    /// Name as in `report.json`, e.g. `balanced_accuracy`.
+    pub name: String,
+    /// The figure.
+    pub value: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+    /// How many films it was measured on.
+    pub n: usize,
+    /// Which films these were, in words.
+    pub data: String,
+}
+
+/// Where weights come from: enough to make them again.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// SHA-256 of the manifest's bytes.
+    pub manifest_digest: String,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Commit of the code, or empty where unknown.
+    pub commit: String,
+    /// Name of the recipe.
+    pub recipe: String,
+    /// Day of the export, `YYYY-MM-DD`, as given by the caller.
+    pub date: String,
+    /// The collections behind the films.
+    pub data: Vec<DataSource>,
+}
+
+/// One collection of films.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSource {
+    /// Its name in the manifest.
+    pub name: String,
+    /// Its terms, in words.
+    pub licence: String,
+    /// How many of its films were trained on.
+    pub films: usize,
+}
+
+/// The one field that every version has.
+#[derive(Deserialize)]
+struct Version {
+    format_version: u32,
+}
+
+impl Metadata {
+    /// Reads the JSON text; the version is looked at first, so that the message names it and not a field.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let Version { format_version } = serde_json::from_str(text)
+            .map_err(|error| format!("its metadata names no format version ({error}). Download it again"))?;
+        if format_version > FORMAT_VERSION {
+            return Err(format!(
+                "format version {format_version} is newer than this program, which reads {FORMAT_VERSION}. \
+                 Update the program, or use older weights"
+            ));
+        }
+        if format_version < FORMAT_VERSION {
+            return Err(format!(
+                "format version {format_version} is too old for this program, which reads {FORMAT_VERSION}. \
+                 Export the weights again with `trainer export`"
+            ));
+        }
+        serde_json::from_str(text)
+            .map_err(|error| format!("its metadata cannot be used ({error}). Export the weights again"))
+    }
+
+    /// Whether the fields agree with each other.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let wrong = |what: String| Err(format!("its metadata contradicts itself: {what}. Export the weights again"));
+        if self.classes.is_empty() || self.classes.len() != self.model.classes {
+            return wrong(format!("{} class names for {} logits", self.classes.len(), self.model.classes));
+        }
+        for (index, class) in self.classes.iter().enumerate() {
+            if class.is_empty() || self.classes[..index].contains(class) {
+                return wrong(format!("class name {class:?} is empty or stands twice"));
+            }
+        }
+        if !(self.temperature.is_finite() && self.temperature > 0.0) {
+            return wrong(format!("temperature {}", self.temperature));
+        }
+        for point in &self.operating_points {
+            if !self.classes.contains(&point.finding) {
+                return wrong(format!("an operating point for {:?}, which is no class", point.finding));
+            }
+            let rates = [point.threshold, point.sensitivity, point.specificity];
+            if rates.iter().any(|rate| !(0.0..=1.0).contains(rate)) {
+                return wrong(format!("operating point {} of {} is not within 0..=1", point.name, point.finding));
+            }
+        }
+        for golden in &self.golden {
+            if golden.logits.len() != self.classes.len() || golden.tolerance.is_nan() || golden.tolerance < 0.0 {
+                return wrong(format!("golden vector {:?} does not fit", golden.pattern));
+            }
+        }
+        Ok(())
+    }
+}
