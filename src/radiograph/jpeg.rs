@@ -1,7 +1,7 @@
 //! JPEG by `jpeg-decoder` in its platform-independent build: no run-time choice of SIMD kernels, so every machine gets
 //! the same samples; CMYK comes out as ink, and lossless frames keep up to 16 bits.
 
-use jpeg_decoder::{Decoder, Error as JpegError, PixelFormat};
+use jpeg_decoder::{ColorTransform, Decoder, Error as JpegError, PixelFormat};
 
 use super::check_size;
 use crate::Error;
@@ -73,8 +73,9 @@ pub(super) fn header(file: &str, bytes: &[u8]) -> Result<Header, Error> {
     }
 }
 
-/// Decodes baseline, progressive and lossless JPEG; CMYK and YCCK become RGB.
-pub(super) fn decode(file: &str, bytes: &[u8]) -> Result<Decoded, Error> {
+/// Decodes baseline, progressive and lossless JPEG; CMYK and YCCK become RGB. Three components are YCbCr or RGB as
+/// JFIF and Adobe segments say, or RGB without a look at them if `rgb`.
+pub(super) fn decode(file: &str, bytes: &[u8], rgb: bool) -> Result<Decoded, Error> {
     let mut header = header(file, bytes)?;
     let (width, height) = (u64::from(header.width), u64::from(header.height));
     check_size(file, width, height)?;
@@ -88,6 +89,9 @@ pub(super) fn decode(file: &str, bytes: &[u8]) -> Result<Decoded, Error> {
         });
     }
     let mut decoder = Decoder::new(bytes);
+    if rgb && header.components == 3 {
+        decoder.set_color_transform(ColorTransform::RGB);
+    }
     let data = decoder
         .decode()
         .map_err(|error| refusal(file, &header, error))?;

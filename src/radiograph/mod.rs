@@ -3,7 +3,10 @@
 //! The arithmetic from samples to grey values is integer, or single IEEE operations on `f64`/`f32`, in a fixed order,
 //! so x86-64 and wasm32 give the same bits.
 
+#[cfg(feature = "dicom")]
+mod dicom;
 mod jpeg;
+pub mod polarity;
 mod provenance;
 mod raster;
 
@@ -46,7 +49,33 @@ impl Radiograph {
                 limit: MAX_FILE_BYTES as u64,
             });
         }
-        raster::decode(file, bytes)
+        // A DICOM file is told by the mark behind its preamble (PS3.10, 7.1).
+        if bytes.get(128..132) != Some(b"DICM") {
+            let film = raster::decode(file, bytes)?;
+            return Ok(if polarity::is_inverted(&film) {
+                film.inverted()
+            } else {
+                film
+            });
+        }
+        #[cfg(feature = "dicom")]
+        return dicom::decode(file, bytes);
+        #[cfg(not(feature = "dicom"))]
+        return Err(Error::DicomNotBuilt { file: file.into() });
+    }
+}
+
+impl Radiograph {
+    /// A raster film that is stored as its negative, turned back.
+    fn inverted(mut self) -> Self {
+        self.pixels
+            .iter_mut()
+            .for_each(|value| *value = 1.0 - *value);
+        self.provenance.polarity_corrected = true;
+        self.provenance.notes.push(
+            "The film is stored as its negative (air bright, bone dark); it was inverted.".into(),
+        );
+        self
     }
 }
 

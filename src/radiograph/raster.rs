@@ -37,7 +37,7 @@ fn decode_jpeg(file: &str, bytes: &[u8]) -> Result<Radiograph, Error> {
         header,
         samples,
         exif,
-    } = jpeg::decode(file, bytes)?;
+    } = jpeg::decode(file, bytes, false)?;
     let orientation = exif
         .as_deref()
         .and_then(Orientation::from_exif_chunk)
