@@ -21,8 +21,6 @@ pub const ARCHITECTURE: &str = "efficientnet-lite0";
 pub const FEATURES: usize = 1280;
 /// Added to variances (the reference's `BATCH_NORM_EPSILON`).
 const EPSILON: f32 = 1e-3;
-/// Weight of a new batch in the running statistics (PyTorch's convention; the reference's 0.99 from the other side).
-const MOMENTUM: f32 = 0.01;
 /// Channels after the stem.
 const STEM: usize = 32;
 
@@ -81,12 +79,15 @@ pub struct NamedTensor {
 pub type NamedTensors = BTreeMap<String, NamedTensor>;
 
 /// Which statistics batch norms use; folded models have none and ignore it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum NormMode {
     /// The stored ones: inference, and training with frozen statistics. Folded on the fly, so it costs nothing.
     Frozen,
-    /// The batch's own, which also update the stored ones.
-    Batch,
+    /// The batch's own, which also enter the stored ones with the weight `momentum` (PyTorch's convention).
+    Batch {
+        /// 0..=1; the reference trains with 0.01.
+        momentum: f32,
+    },
 }
 
 #[derive(Module, Debug)]
@@ -396,10 +397,10 @@ impl Conv {
                 let weight = weight * scale.reshape([-1, 1, 1, 1]);
                 conv_bias_act(x, weight, bias, self.spec.conv)
             }
-            (None, Some(norm), NormMode::Batch) => {
+            (None, Some(norm), NormMode::Batch { momentum }) => {
                 let bias = Tensor::zeros([self.spec.shape[0]], &weight.device());
                 let x = conv_bias_act(x, weight, bias, ConvSpec { relu6: false, ..self.spec.conv });
-                let x = norm.forward(x);
+                let x = norm.forward(x, momentum);
                 if self.spec.conv.relu6 { x.clamp(0.0, 6.0) } else { x }
             }
             (None, None, _) => unreachable!("a convolution has a bias or a norm"),
@@ -409,7 +410,7 @@ impl Conv {
 
 impl Norm {
     /// Normalises `[B, H, W, C]` by the batch's statistics and updates the stored ones.
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    fn forward(&self, x: Tensor<4>, momentum: f32) -> Tensor<4> {
         let [batch, height, width, channels] = x.dims();
         let count = batch * height * width;
         let x = x.reshape([count, channels]);
@@ -417,7 +418,7 @@ impl Norm {
         let centred = x - mean.clone();
         let variance = centred.clone().square().mean_dim(0); // [1, C]
         let update = |running: &RunningState<Tensor<1>>, batch: Tensor<1>| {
-            running.update(running.value_sync() * (1.0 - MOMENTUM) + batch * MOMENTUM);
+            running.update(running.value_sync() * (1.0 - momentum) + batch * momentum);
         };
         let unbiased = count as f32 / (count.max(2) - 1) as f32;
         update(&self.mean, mean.detach().reshape([channels]));

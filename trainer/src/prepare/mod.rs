@@ -4,13 +4,13 @@ mod covid_chestxray;
 mod folders;
 mod sample;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io::Cursor;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, bail};
-use indicatif::{ParallelProgressIterator, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -95,9 +95,13 @@ impl Prepared {
         let bar = ProgressBar::new(candidates.len() as u64).with_style(style);
         let measured: Vec<_> = candidates
             .into_par_iter()
-            .progress_with(bar)
-            .map(|candidate| (measure(&candidate.file), candidate))
+            .map(|candidate| {
+                let measured = measure(&candidate.file);
+                bar.inc(1);
+                (measured, candidate)
+            })
             .collect();
+        bar.finish_and_clear();
         let mut rows = Vec::new();
         for (measured, Candidate { file, mut row }) in measured {
             match measured {
@@ -115,11 +119,12 @@ impl Prepared {
             }
         }
         rows.sort_by(|a, b| (rank(&a.split), &a.path).cmp(&(rank(&b.split), &b.path)));
-        let mut seen: HashMap<String, ()> = HashMap::new();
+        let mut seen = HashSet::new();
         for row in rows {
-            match seen.insert(row.sha256.clone(), ()) {
-                None => self.rows.push(row),
-                Some(()) => self.leave_out("the same bytes as another file"),
+            if seen.insert(row.sha256.clone()) {
+                self.rows.push(row);
+            } else {
+                self.leave_out("the same bytes as another file");
             }
         }
         self.rows.sort_by(|a, b| a.path.cmp(&b.path));

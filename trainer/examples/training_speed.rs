@@ -1,0 +1,59 @@
+//! Images a second of a training step and of inference. `cargo run --release --example training_speed [BATCH] [STEPS]`
+
+use std::time::Instant;
+
+use burn::optim::{AdamWConfig, GradientsParams};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use deepbreath::model::{Model, ModelConfig, NormMode, pool};
+
+fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<usize>());
+    let batch = arguments.next().transpose()?.unwrap_or(16);
+    let steps = arguments.next().transpose()?.unwrap_or(6);
+    let device = Device::flex().autodiff();
+    let config = ModelConfig::new(3);
+    let mut model = Model::from_tensors(&config, &Model::random_tensors(&config, 1), &device)?;
+    let mut optimizer = AdamWConfig::new().init();
+    let labels: Vec<i32> = (0..batch as i32).map(|index| index % 3).collect();
+    let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [batch]), &device);
+    let images = Tensor::<4>::random([batch, 3, 224, 224], burn::tensor::Distribution::Default, &device);
+    let (mut total, mut parts) = (0.0, [0.0; 3]);
+    for step in 0..=steps {
+        let start = Instant::now();
+        let logits = model.classify(pool(model.feature_map(images.clone(), NormMode::Frozen)));
+        let loss = burn::nn::loss::CrossEntropyLossConfig::new().init(&device).forward(logits, labels.clone());
+        let forward = start.elapsed().as_secs_f64();
+        let gradients = GradientsParams::from_grads(loss.backward(), &model);
+        let backward = start.elapsed().as_secs_f64();
+        model = optimizer.step(1e-4, model, gradients);
+        let all = start.elapsed().as_secs_f64();
+        if step > 0 {
+            total += all;
+            parts[0] += forward;
+            parts[1] += backward - forward;
+            parts[2] += all - backward;
+        }
+    }
+    let each = parts.map(|seconds| seconds / steps as f64 * 1e3);
+    println!(
+        "training, batch {batch}: {:.1} images/s (forward {:.0} ms, backward {:.0} ms, optimiser {:.0} ms)",
+        (batch * steps) as f64 / total,
+        each[0],
+        each[1],
+        each[2]
+    );
+    let plain = Model::from_tensors(&config, &Model::random_tensors(&config, 1), &Device::flex())?;
+    for batch in [1, batch] {
+        let images = Tensor::<4>::random([batch, 3, 224, 224], burn::tensor::Distribution::Default, &Device::flex());
+        let mut seconds: Vec<f64> = (0..10)
+            .map(|_| {
+                let start = Instant::now();
+                let _ = plain.forward(images.clone()).logits.into_data();
+                start.elapsed().as_secs_f64()
+            })
+            .collect();
+        seconds.sort_by(f64::total_cmp);
+        println!("inference, batch {batch}: median {:.1} ms, {:.1} images/s", seconds[5] * 1e3, batch as f64 / seconds[5]);
+    }
+    Ok(())
+}

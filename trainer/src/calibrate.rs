@@ -1,0 +1,188 @@
+//! From scores to probabilities that mean what they say, and from probabilities to decisions.
+//!
+//! Everything here is fitted on validation films only. What a temperature cannot do: change the order of the findings
+//! of a film, or repair a model that is wrong about a whole hospital.
+
+use crate::metrics::{Prediction, Ranking};
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+/// Temperatures that are searched; a fit at a bound means that the validation films say nothing (all right, say).
+pub const TEMPERATURES: (f64, f64) = (0.05, 20.0);
+
+/// Sensitivity that the `screening` operating point must reach.
+pub const SCREENING_SENSITIVITY: f64 = 0.90;
+
+/// Bins of [`ece`] and [`reliability`]: equal widths over the confidence 0..=1 (Guo et al. 2017 use 15).
+pub const RELIABILITY_BINS: usize = 15;
+
+/// A fitted temperature with the loss it was fitted on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Temperature {
+    /// Logits are divided by this before the softmax; above 1 the model was too sure.
+    pub temperature: f64,
+    /// Mean negative log likelihood in nats at temperature 1.
+    pub nll_before: f64,
+    /// Mean negative log likelihood in nats at [`Temperature::temperature`].
+    pub nll_after: f64,
+    /// Films it was fitted on.
+    pub n: usize,
+}
+
+/// Temperature scaling (Guo et al. 2017): the `T` that minimises the mean negative log likelihood of
+/// `softmax(logits / T)`. The loss is convex in `1 / T`, so it has one valley in `ln T`, and golden-section search over
+/// [`TEMPERATURES`] finds it.
+///
+/// # Errors
+/// For no films, or logits that are missing or not finite (names the film).
+pub fn fit_temperature(predictions: &[Prediction]) -> Result<Temperature> {
+    ensure!(
+        !predictions.is_empty(),
+        "no validation films to fit a temperature on"
+    );
+    for p in predictions {
+        ensure!(
+            p.label < p.logits.len() && p.logits.iter().all(|z| z.is_finite()),
+            "{}: logits {:?} do not cover label {} or are not finite",
+            p.file,
+            p.logits,
+            p.label
+        );
+    }
+    let loss = |log_temperature: f64| {
+        let scale = (-log_temperature).exp();
+        predictions
+            .iter()
+            .map(|p| nll_of_logits(&p.logits, p.label, scale))
+            .sum::<f64>()
+            / predictions.len() as f64
+    };
+    let log_temperature = golden_section(loss, TEMPERATURES.0.ln(), TEMPERATURES.1.ln());
+    Ok(Temperature {
+        temperature: log_temperature.exp(),
+        nll_before: loss(0.0),
+        nll_after: loss(log_temperature),
+        n: predictions.len(),
+    })
+}
+
+/// `ln sum_c exp(scale z_c) - scale z_label`, with the largest logit taken out so that nothing overflows.
+fn nll_of_logits(logits: &[f32], label: usize, scale: f64) -> f64 {
+    let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let sum: f64 = logits
+        .iter()
+        .map(|z| (scale * (f64::from(*z) - largest)).exp())
+        .sum();
+    sum.ln() - scale * (f64::from(logits[label]) - largest)
+}
+
+/// Minimum of a function with one valley in `low..high`, to 1e-9 of the argument.
+fn golden_section(f: impl Fn(f64) -> f64, mut low: f64, mut high: f64) -> f64 {
+    let shrink = (5f64.sqrt() - 1.0) / 2.0;
+    let (mut a, mut b) = (high - shrink * (high - low), low + shrink * (high - low));
+    let (mut at_a, mut at_b) = (f(a), f(b));
+    while high - low > 1e-9 {
+        if at_a <= at_b {
+            (high, b, at_b) = (b, a, at_a);
+            a = high - shrink * (high - low);
+            at_a = f(a);
+        } else {
+            (low, a, at_a) = (a, b, at_b);
+            b = low + shrink * (high - low);
+            at_b = f(b);
+        }
+    }
+    (low + high) / 2.0
+}
+
+/// A cut-off on one finding's probability, with the rates measured where it was chosen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperatingPoint {
+    /// `screening` or `balanced`.
+    pub name: String,
+    /// Label of the finding.
+    pub finding: String,
+    /// A film has the finding if its probability is at least this.
+    pub threshold: f64,
+    /// Share of the films with the finding that reach the threshold.
+    pub sensitivity: f64,
+    /// Share of the films without it that do not.
+    pub specificity: f64,
+    /// Films it was chosen on.
+    pub n: usize,
+}
+
+/// Two operating points per finding, chosen on these (validation) films by their calibrated probabilities:
+/// `screening`, the largest threshold with sensitivity of at least [`SCREENING_SENSITIVITY`], and `balanced`, the
+/// largest threshold with the greatest sensitivity + specificity (Youden 1950). A finding that no film has, or that
+/// every film has, gets none.
+pub fn operating_points(predictions: &[Prediction], classes: &[String]) -> Vec<OperatingPoint> {
+    let mut points = Vec::new();
+    for (class, finding) in classes.iter().enumerate() {
+        let curve = Ranking::one_vs_rest(predictions.iter().enumerate(), class).curve();
+        // The first point calls no film at all: it is no operating point.
+        let candidates = curve.get(1..).unwrap_or_default();
+        let screening = candidates
+            .iter()
+            .find(|point| point.sensitivity >= SCREENING_SENSITIVITY);
+        let balanced = candidates.iter().reduce(|best, point| {
+            let youden = |p: &crate::metrics::CurvePoint| p.sensitivity + p.specificity;
+            if youden(point) > youden(best) + 1e-12 {
+                point
+            } else {
+                best
+            }
+        });
+        for (name, point) in [("screening", screening), ("balanced", balanced)] {
+            points.extend(point.map(|point| OperatingPoint {
+                name: name.to_owned(),
+                finding: finding.clone(),
+                threshold: point.threshold,
+                sensitivity: point.sensitivity,
+                specificity: point.specificity,
+                n: predictions.len(),
+            }));
+        }
+    }
+    points
+}
+
+/// One bin of the reliability diagram, over the confidence of the call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bin {
+    /// Films in the bin.
+    pub n: u64,
+    /// Mean probability of the call; 0 for an empty bin.
+    pub confidence: f64,
+    /// Share of right calls; 0 for an empty bin.
+    pub accuracy: f64,
+}
+
+/// [`RELIABILITY_BINS`] bins of equal width over the confidence of the call; bin `i` holds `(i/15, (i+1)/15]`.
+/// Takes `(confidence, right, weight)` per film.
+pub fn reliability(films: impl Iterator<Item = (f64, bool, u32)>) -> Vec<Bin> {
+    let mut bins = vec![Bin::default(); RELIABILITY_BINS];
+    for (confidence, right, weight) in films {
+        let bin = (confidence * RELIABILITY_BINS as f64).ceil().max(1.0) as usize - 1;
+        let bin = &mut bins[bin.min(RELIABILITY_BINS - 1)];
+        bin.n += u64::from(weight);
+        bin.confidence += f64::from(weight) * confidence;
+        bin.accuracy += f64::from(weight * u32::from(right));
+    }
+    for bin in bins.iter_mut().filter(|bin| bin.n > 0) {
+        bin.confidence /= bin.n as f64;
+        bin.accuracy /= bin.n as f64;
+    }
+    bins
+}
+
+/// Expected calibration error, `sum over bins of n_b / n |accuracy_b - confidence_b|` (Guo et al. 2017), over the
+/// confidence of the call. It is biased upwards for few films. `None` for no films.
+pub fn ece(bins: &[Bin]) -> Option<f64> {
+    let n: u64 = bins.iter().map(|bin| bin.n).sum();
+    let gap: f64 = bins
+        .iter()
+        .map(|bin| bin.n as f64 * (bin.accuracy - bin.confidence).abs())
+        .sum();
+    (n > 0).then(|| gap / n as f64)
+}

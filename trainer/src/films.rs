@@ -1,0 +1,113 @@
+//! Films as small squares on disk: each file is decoded once, and data sets larger than memory stream from there.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, Result};
+use deepbreath::Radiograph;
+use deepbreath::preprocess::{ModelInput, resize};
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use crate::dataset::Film;
+
+/// Side of a stored square: somewhat more than the network's input, so that warping costs no sharpness.
+pub const STORED_SIDE: usize = 256;
+/// Films decoded at a time before they are written.
+const GROUP: usize = 64;
+/// Raised when the stored values change.
+const VERSION: u32 = 1;
+
+/// Decodes the file of `film`.
+///
+/// # Errors
+/// If the file cannot be read or is refused; the message names it.
+pub fn decode(film: &Film) -> Result<Radiograph> {
+    let name = film.path.display().to_string();
+    let bytes = std::fs::read(&film.path).with_context(|| format!("cannot read the film {name}"))?;
+    Ok(Radiograph::decode(&name, &bytes)?)
+}
+
+/// The network's input for `film`, by the path that every answer takes.
+///
+/// # Errors
+/// As [`decode`].
+pub fn input(film: &Film) -> Result<ModelInput> {
+    Ok(ModelInput::from_radiograph(&decode(film)?))
+}
+
+/// Squares of [`STORED_SIDE`], 8 bits a pixel, in the order of the films they were made from.
+#[derive(Debug)]
+pub struct FilmCache {
+    file: Mutex<File>,
+    count: usize,
+}
+
+impl FilmCache {
+    /// Opens the cache of exactly these films in `dir`, decoding them first if it is not there yet.
+    /// `progress` is told how many films are done.
+    ///
+    /// # Errors
+    /// If a film cannot be decoded (the message names it) or the cache cannot be written.
+    pub fn open(films: &[&Film], dir: &Path, progress: &(dyn Fn(usize) + Sync)) -> Result<Self> {
+        let path = dir.join(format!("films-{}.bin", key(films)?));
+        if !path.exists() {
+            std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+            fill(films, &path, progress).with_context(|| format!("cannot fill the film cache {}", path.display()))?;
+        }
+        progress(films.len());
+        Ok(Self { file: Mutex::new(File::open(path)?), count: films.len() })
+    }
+
+    /// The plane of film `index`, `STORED_SIDE * STORED_SIDE` values in 0..=1.
+    ///
+    /// # Errors
+    /// If the cache cannot be read.
+    ///
+    /// # Panics
+    /// If there is no such film.
+    pub fn plane(&self, index: usize) -> Result<Vec<f32>> {
+        assert!(index < self.count, "film {index} of {}", self.count);
+        let mut bytes = vec![0; STORED_SIDE * STORED_SIDE];
+        let mut file = self.file.lock().expect("no reader panics");
+        file.seek(SeekFrom::Start((index * bytes.len()) as u64))?;
+        file.read_exact(&mut bytes).context("the film cache is shorter than it was; delete it and start again")?;
+        Ok(bytes.into_iter().map(|byte| f32::from(byte) / 255.0).collect())
+    }
+}
+
+/// Changes when a film, its file's size or time, or the form of the cache changes.
+fn key(films: &[&Film]) -> Result<String> {
+    let mut hash = Sha256::new();
+    hash.update(format!("{VERSION} {STORED_SIDE}"));
+    for film in films {
+        let data = film.path.metadata().with_context(|| format!("cannot read the film {}", film.path.display()))?;
+        hash.update(format!("{} {} {:?}\n", film.path.display(), data.len(), data.modified().ok()));
+    }
+    Ok(hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn fill(films: &[&Film], path: &PathBuf, progress: &(dyn Fn(usize) + Sync)) -> Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    let done = AtomicUsize::new(0);
+    for group in films.chunks(GROUP) {
+        let squares: Vec<Vec<u8>> = group
+            .par_iter()
+            .map(|film| {
+                let film = decode(film)?;
+                let plane = resize(&film.pixels, film.width, film.height, STORED_SIDE, STORED_SIDE);
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+                Ok(plane.into_iter().map(|value| (value * 255.0).round() as u8).collect())
+            })
+            .collect::<Result<_>>()?;
+        for square in squares {
+            file.write_all(&square)?;
+        }
+    }
+    file.persist(path)?;
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! Every figure of a report for one set of films (all, one source, one subgroup), measured together.
+//!
+//! Rankings are sorted once; a resample then costs one pass over them.
+
+use crate::calibrate::{OperatingPoint, ece, reliability};
+use crate::metrics::{Confusion, Films, Prediction, Ranking};
+
+/// A figure; classes and operating points are indices into the report's lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Quantity {
+    /// See [`Confusion::accuracy`].
+    Accuracy,
+    /// See [`Confusion::balanced_accuracy`].
+    BalancedAccuracy,
+    /// See [`crate::metrics::macro_auroc`].
+    MacroAuroc,
+    /// See [`ece`].
+    Ece,
+    /// Mean of [`Prediction::brier`].
+    Brier,
+    /// Mean of [`Prediction::nll`].
+    Nll,
+    /// One against the rest.
+    Auroc(usize),
+    /// See [`Ranking::average_precision`].
+    AveragePrecision(usize),
+    /// See [`Confusion::sensitivity`].
+    Sensitivity(usize),
+    /// See [`Confusion::specificity`].
+    Specificity(usize),
+    /// See [`Confusion::precision`].
+    Precision(usize),
+    /// See [`Confusion::f1`].
+    F1(usize),
+    /// See [`crate::metrics::pair_auroc`]; the first class is the positive one.
+    Pair(usize, usize),
+    /// Sensitivity of an operating point.
+    PointSensitivity(usize),
+    /// Specificity of an operating point.
+    PointSpecificity(usize),
+}
+
+/// One set of films, ready to be measured with any weights.
+pub struct Scope {
+    classes: usize,
+    present: Vec<usize>,
+    films: Vec<Facts>,
+    rankings: Vec<Ranking>,
+    pairs: Vec<((usize, usize), Ranking)>,
+    /// Per operating point: its class, and whether each film reaches the threshold.
+    points: Vec<(usize, Vec<bool>)>,
+}
+
+struct Facts {
+    index: usize,
+    label: usize,
+    call: usize,
+    confidence: f64,
+    brier: f64,
+    nll: f64,
+}
+
+impl Scope {
+    /// `films` are indexed as the weights of [`Scope::measure`] are; each point comes with the class of its finding.
+    pub fn new<'a>(
+        films: impl Films<'a> + Clone,
+        classes: usize,
+        points: &[(usize, &OperatingPoint)],
+    ) -> Self {
+        let facts = |(index, p): (usize, &Prediction)| Facts {
+            index,
+            label: p.label,
+            call: p.call(),
+            confidence: p.probability(p.call()),
+            brier: p.brier(),
+            nll: p.nll(),
+        };
+        let reaches = |(class, point): &(usize, &OperatingPoint)| {
+            let reached = films
+                .clone()
+                .map(|(_, p)| p.probability(*class) >= point.threshold);
+            (*class, reached.collect())
+        };
+        let present: Vec<usize> = (0..classes)
+            .filter(|class| films.clone().any(|(_, p)| p.label == *class))
+            .collect();
+        let pairs = present
+            .iter()
+            .flat_map(|a| {
+                present
+                    .iter()
+                    .filter(move |b| a < *b)
+                    .map(move |b| (*a, *b))
+            })
+            .map(|(a, b)| ((a, b), Ranking::pair(films.clone(), a, b)))
+            .collect();
+        Scope {
+            classes,
+            films: films.clone().map(facts).collect(),
+            rankings: (0..classes)
+                .map(|class| Ranking::one_vs_rest(films.clone(), class))
+                .collect(),
+            points: points.iter().map(reaches).collect(),
+            present,
+            pairs,
+        }
+    }
+
+    /// Measures everything with `weights[film]` of each film. The order of the figures depends on the scope only.
+    pub fn measure(&self, weights: &[u32]) -> Vec<(Quantity, Option<f64>)> {
+        let mut confusion = Confusion::new(self.classes);
+        let (mut brier, mut nll) = (0.0, 0.0);
+        for film in &self.films {
+            let weight = weights[film.index];
+            confusion.add(film.label, film.call, weight);
+            brier += f64::from(weight) * film.brier;
+            nll += f64::from(weight) * film.nll;
+        }
+        let n = confusion.n();
+        let mean = |sum: f64| (n > 0).then(|| sum / n as f64);
+        // A resample that lost a label is not a smaller problem, it is none: its mean over labels does not count.
+        let complete = self
+            .present
+            .iter()
+            .all(|class| confusion.with_label(*class) > 0);
+        let films = self.films.iter();
+        let bins = reliability(films.map(|f| (f.confidence, f.call == f.label, weights[f.index])));
+        let weight = |film: usize| weights[film];
+        let aurocs: Vec<Option<f64>> = self.rankings.iter().map(|r| r.auroc(weight)).collect();
+        let known: Vec<f64> = aurocs.iter().flatten().copied().collect();
+        let macro_auroc =
+            (complete && !known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64);
+
+        let mut figures = vec![
+            (Quantity::Accuracy, confusion.accuracy()),
+            (
+                Quantity::BalancedAccuracy,
+                confusion.balanced_accuracy().filter(|_| complete),
+            ),
+            (Quantity::MacroAuroc, macro_auroc),
+            (Quantity::Ece, ece(&bins)),
+            (Quantity::Brier, mean(brier)),
+            (Quantity::Nll, mean(nll)),
+        ];
+        for (class, (ranking, auroc)) in self.rankings.iter().zip(&aurocs).enumerate() {
+            figures.extend([
+                (Quantity::Auroc(class), *auroc),
+                (
+                    Quantity::AveragePrecision(class),
+                    ranking.average_precision(weight),
+                ),
+                (Quantity::Sensitivity(class), confusion.sensitivity(class)),
+                (Quantity::Specificity(class), confusion.specificity(class)),
+                (Quantity::Precision(class), confusion.precision(class)),
+                (Quantity::F1(class), confusion.f1(class)),
+            ]);
+        }
+        for ((a, b), ranking) in &self.pairs {
+            figures.push((Quantity::Pair(*a, *b), ranking.auroc(weight)));
+        }
+        for (point, (class, reached)) in self.points.iter().enumerate() {
+            let mut table = Confusion::new(2);
+            for (film, reached) in self.films.iter().zip(reached) {
+                let weight = weights[film.index];
+                table.add(
+                    usize::from(film.label == *class),
+                    usize::from(*reached),
+                    weight,
+                );
+            }
+            figures.push((Quantity::PointSensitivity(point), table.sensitivity(1)));
+            figures.push((Quantity::PointSpecificity(point), table.specificity(1)));
+        }
+        figures
+    }
+}

@@ -1,0 +1,253 @@
+//! Reports on disk: `evaluate` and `cross-validate` write their folders here, whole or not at all.
+
+use crate::bootstrap::{Estimate, Summary, summary};
+use crate::metrics::Prediction;
+use crate::page;
+use crate::plots::{Figure, figures};
+use crate::report::{Protocol, Report};
+use crate::tables::{Cell, Table, terminal_table};
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// Writes `report.json`, `report.html` and one `.svg` per figure into `dir`; `predictions` are the ones that `report`
+/// was measured on.
+///
+/// # Errors
+/// Where the folder cannot be written (named).
+pub fn write_evaluation(report: &Report, predictions: &[Prediction], dir: &Path) -> Result<()> {
+    let figures = figures(report, predictions);
+    let mut files = drawings(&figures);
+    files.push(("report.html".to_owned(), page::evaluation(report, &figures)));
+    files.push(("report.json".to_owned(), json(report)?));
+    write_all(dir, &files)
+}
+
+fn drawings(figures: &[Figure]) -> Vec<(String, String)> {
+    figures
+        .iter()
+        .map(|figure| (format!("{}.svg", figure.name), figure.svg.clone()))
+        .collect()
+}
+
+fn json(value: &impl Serialize) -> Result<String> {
+    Ok(serde_json::to_string_pretty(value)? + "\n")
+}
+
+/// Writes every file beside `dir` first and then moves them in, in order: a reader never sees half a file, and the last
+/// file is there only if all are.
+///
+/// # Errors
+/// Where the folder cannot be written (named).
+pub fn write_all(dir: &Path, files: &[(String, String)]) -> Result<()> {
+    let cannot = || {
+        format!(
+            "cannot write the report to {} (is it a writable folder?)",
+            dir.display()
+        )
+    };
+    fs::create_dir_all(dir).with_context(cannot)?;
+    // Inside the folder, so that moving never crosses file systems.
+    let staging = tempfile::Builder::new()
+        .prefix(".report-")
+        .tempdir_in(dir)
+        .with_context(cannot)?;
+    for (name, text) in files {
+        fs::write(staging.path().join(name), text).with_context(cannot)?;
+    }
+    for (name, _) in files {
+        fs::rename(staging.path().join(name), dir.join(name)).with_context(cannot)?;
+    }
+    Ok(())
+}
+
+/// Everything that `trainer cross-validate` measured, as written to `cross-validation.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CrossValidationReport {
+    /// How the films were divided, in a sentence.
+    pub protocol: String,
+    /// Each fold, measured by the model that never saw it.
+    pub folds: Vec<FoldReport>,
+    /// Mean over the folds of `accuracy`, `balanced_accuracy` and `macro_auroc`, where defined.
+    pub across_folds: BTreeMap<String, Summary>,
+    /// All held-out predictions together. Each comes from the model of its fold, so AUROCs also compare scales between
+    /// models.
+    pub pooled: Report,
+    /// What others or simpler methods reach.
+    pub baselines: Vec<Baseline>,
+}
+
+/// One fold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FoldReport {
+    /// `1`, `2`, ... or the source left out.
+    pub name: String,
+    /// Films held out.
+    pub n: u64,
+    /// As in [`Report::accuracy`].
+    pub accuracy: Estimate,
+    /// As in [`Report::balanced_accuracy`].
+    pub balanced_accuracy: Estimate,
+    /// As in [`Report::macro_auroc`].
+    pub macro_auroc: Estimate,
+    /// As in [`Report::auroc`].
+    pub auroc: BTreeMap<String, Estimate>,
+}
+
+/// A figure to compare with, for example a paper's accuracy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// What and whose it is, with the figure's name.
+    pub name: String,
+    /// The figure.
+    pub value: f64,
+}
+
+impl CrossValidationReport {
+    /// Measures held-out predictions, `(name, predictions)` per fold. The protocol's `split` is the sentence on how the
+    /// films were divided.
+    ///
+    /// # Errors
+    /// As [`Report::new`]; an empty fold is named.
+    pub fn new(
+        folds: &[(String, Vec<Prediction>)],
+        classes: &[String],
+        baselines: Vec<Baseline>,
+        protocol: Protocol,
+    ) -> Result<CrossValidationReport> {
+        let all: Vec<Prediction> = folds.iter().flat_map(|(_, fold)| fold.clone()).collect();
+        let pooled = Report::new(&all, classes, &[], None, protocol.clone())?;
+        let measure = |(name, predictions): &(String, Vec<Prediction>)| -> Result<FoldReport> {
+            let report = Report::new(predictions, classes, &[], None, protocol.clone())
+                .with_context(|| format!("fold {name}"))?;
+            Ok(FoldReport {
+                name: name.clone(),
+                n: report.n,
+                accuracy: report.accuracy,
+                balanced_accuracy: report.balanced_accuracy,
+                macro_auroc: report.macro_auroc,
+                auroc: report.auroc,
+            })
+        };
+        let folds: Vec<FoldReport> = folds.iter().map(measure).collect::<Result<_>>()?;
+        type Figure = fn(&FoldReport) -> Estimate;
+        let figures: [(&str, Figure); 3] = [
+            ("accuracy", |fold| fold.accuracy),
+            ("balanced_accuracy", |fold| fold.balanced_accuracy),
+            ("macro_auroc", |fold| fold.macro_auroc),
+        ];
+        let across_folds = figures
+            .into_iter()
+            .filter_map(|(name, figure)| {
+                let values: Vec<f64> = folds.iter().filter_map(|fold| figure(fold).value).collect();
+                Some((name.to_owned(), summary(&values)?))
+            })
+            .collect();
+        Ok(CrossValidationReport {
+            protocol: protocol.split,
+            folds,
+            across_folds,
+            pooled,
+            baselines,
+        })
+    }
+
+    /// One row per fold, and one of means.
+    fn table(&self) -> Table {
+        let mut table = Table::new([
+            "fold",
+            "films",
+            "accuracy",
+            "balanced accuracy",
+            "macro AUROC",
+        ]);
+        let pairs: Vec<&String> = self.pooled.auroc.keys().collect();
+        table
+            .columns
+            .extend(pairs.iter().map(|pair| format!("AUROC {pair}")));
+        for fold in &self.folds {
+            let mut row = vec![Cell::text(&fold.name), Cell::Count(fold.n)];
+            row.extend([fold.accuracy, fold.balanced_accuracy, fold.macro_auroc].map(Cell::Figure));
+            let auroc = |pair: &&String| fold.auroc.get(*pair).copied().unwrap_or_default();
+            row.extend(pairs.iter().map(auroc).map(Cell::Figure));
+            table.rows.push(row);
+        }
+        table
+    }
+
+    fn across(&self) -> Table {
+        let mut table = Table::new([
+            "mean over folds",
+            "mean (95 % t-interval)",
+            "standard deviation",
+        ]);
+        for (name, s) in &self.across_folds {
+            let mean = Estimate {
+                value: Some(s.mean),
+                low: s.low,
+                high: s.high,
+            };
+            let sd = s.sd.map_or("-".to_owned(), |sd| format!("{sd:.3}"));
+            table.rows.push(vec![
+                Cell::text(name.replace('_', " ")),
+                Cell::Figure(mean),
+                Cell::text(sd),
+            ]);
+        }
+        table
+    }
+
+    fn compared(&self) -> Table {
+        let mut table = Table::new(["to compare with", "value"]);
+        for Baseline { name, value } in &self.baselines {
+            table
+                .rows
+                .push(vec![Cell::text(name), Cell::text(format!("{value:.4}"))]);
+        }
+        table
+    }
+
+    /// The report for a terminal.
+    pub fn terminal_table(&self) -> String {
+        let mut text = format!(
+            "{}\n\n{}\n{}\n",
+            self.protocol,
+            self.table().terminal(),
+            self.across().terminal()
+        );
+        if !self.baselines.is_empty() {
+            text += &format!("{}\n", self.compared().terminal());
+        }
+        text + "All held-out films together:\n" + &terminal_table(&self.pooled)
+    }
+
+    /// Writes `cross-validation.json`, `cross-validation.html` and the figures of the pooled predictions (the
+    /// predictions of all folds, in their order) into `dir`.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written (named).
+    pub fn write(&self, predictions: &[Prediction], dir: &Path) -> Result<()> {
+        let figures = figures(&self.pooled, predictions);
+        let mut body = format!(
+            "<p class=\"lead\">{}</p>\n<p class=\"note\"><b>Not a diagnosis.</b> {}</p>\n",
+            crate::svg::escape(&self.protocol),
+            page::DISCLAIMER
+        );
+        let held_out = "Each fold is measured by a model that never saw it.";
+        page::section(&mut body, "Folds", held_out, &self.table());
+        let spread = "Between folds; they share most of their training films, so the interval is a rough guide.";
+        page::section(&mut body, "Across folds", spread, &self.across());
+        if !self.baselines.is_empty() {
+            page::section(&mut body, "To compare with", "", &self.compared());
+        }
+        body += "<h2>All held-out films together</h2>\n";
+        body += &page::sections(&self.pooled, &figures);
+        let mut files = drawings(&figures);
+        let html = page::document("Cross-validation of a chest X\u{2011}ray classifier", &body);
+        files.push(("cross-validation.html".to_owned(), html));
+        files.push(("cross-validation.json".to_owned(), json(self)?));
+        write_all(dir, &files)
+    }
+}

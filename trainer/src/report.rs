@@ -1,0 +1,317 @@
+//! The evaluation report: what is measured, and its documented, stable form `report.json`.
+//!
+//! A report is a plain value: [`Report::new`] measures, [`crate::page`] draws it for people, [`crate::tables`] prints
+//! it. Every figure is an [`Estimate`] `{value, low, high}`; null where the films cannot define it.
+
+use crate::bootstrap::{Bootstrap, Estimate, patients};
+use crate::calibrate::{Bin, OperatingPoint, RELIABILITY_BINS, reliability};
+use crate::groups::{Groups, Kind, distinct, pairs};
+use crate::measures::Quantity;
+use crate::metrics::{Confusion, Prediction, check};
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of `report.json`; a field may be added without a new one, none is removed or redefined.
+pub const FORMAT: u32 = 1;
+
+/// Groups of fewer films are marked: their figures are for the curious.
+pub const FEW_FILMS: u64 = 30;
+
+/// Everything that `trainer evaluate` measured, as written to `report.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The findings, in the order of the weights file.
+    pub classes: Vec<String>,
+    /// Films measured, the refused among them.
+    pub n: u64,
+    /// Patients that the films come from.
+    pub patients: u64,
+    /// Films that the out-of-distribution gate turned away. They still count in every figure.
+    pub refused: u64,
+    /// Share of films whose most probable finding is their label.
+    pub accuracy: Estimate,
+    /// Mean sensitivity over the labels.
+    pub balanced_accuracy: Estimate,
+    /// Mean one-vs-rest AUROC over the findings.
+    pub macro_auroc: Estimate,
+    /// Expected calibration error of the called finding, 15 bins of equal width; 0 is perfect.
+    pub ece: Estimate,
+    /// Multi-class Brier score, 0 (perfect) to 2.
+    pub brier: Estimate,
+    /// Mean negative log likelihood of the label, in nats; 0 is perfect.
+    pub nll: Estimate,
+    /// The classification report, by finding.
+    pub findings: BTreeMap<String, FindingReport>,
+    /// AUROC of every pair of labels over all films, `a/b` with `a` as the positive one. Shortcuts between sources can
+    /// raise these: prefer the same figure within one of `sources`.
+    pub auroc: BTreeMap<String, Estimate>,
+    /// Films by true label (row) and call (column), both in the order of `classes`.
+    pub confusion: Vec<Vec<u64>>,
+    /// By source (hospital or collection).
+    pub sources: BTreeMap<String, GroupReport>,
+    /// By `view` and `age_group`, then by value; films without the value are left out.
+    pub subgroups: BTreeMap<String, BTreeMap<String, GroupReport>>,
+    /// The operating points of the weights, chosen on validation films, measured on these films.
+    pub operating_points: Vec<PointReport>,
+    /// Bins of the reliability diagram, equal widths over 0..=1.
+    pub reliability: Vec<Bin>,
+    /// Images that are no chest X-rays, where such were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ood: Option<OodReport>,
+    /// How it was measured.
+    pub protocol: Protocol,
+}
+
+/// One finding against all others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FindingReport {
+    /// Films with this label.
+    pub n: u64,
+    /// `n` over all films of the report.
+    pub prevalence: f64,
+    /// Ranking quality of its probability.
+    pub auroc: Estimate,
+    /// Area under its precision-recall curve (no interpolation).
+    pub average_precision: Estimate,
+    /// Share of its films called so.
+    pub sensitivity: Estimate,
+    /// Share of the other films not called so.
+    pub specificity: Estimate,
+    /// Share of the films called so that have it, at this prevalence.
+    pub precision: Estimate,
+    /// Harmonic mean of precision and sensitivity.
+    pub f1: Estimate,
+}
+
+/// The films of one source or subgroup.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupReport {
+    /// Films.
+    pub n: u64,
+    /// Patients.
+    pub patients: u64,
+    /// Fewer films than [`FEW_FILMS`].
+    pub few: bool,
+    /// Films refused by the gate.
+    pub refused: u64,
+    /// Films by label; labels without films are left out.
+    pub labels: BTreeMap<String, u64>,
+    /// As in [`Report::accuracy`].
+    pub accuracy: Estimate,
+    /// As in [`Report::balanced_accuracy`]; null for one label.
+    pub balanced_accuracy: Estimate,
+    /// AUROC of every pair of labels that the group holds, `a/b` with `a` as the positive one.
+    pub auroc: BTreeMap<String, Estimate>,
+}
+
+/// An operating point with the rates it was chosen by and the rates on these films.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PointReport {
+    /// As stored in the weights; its rates are those of validation.
+    pub chosen: OperatingPoint,
+    /// Sensitivity on the films of this report.
+    pub sensitivity: Estimate,
+    /// Specificity on the films of this report.
+    pub specificity: Estimate,
+}
+
+/// How many images that are no chest X-rays were refused.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OodReport {
+    /// Images.
+    pub n: u64,
+    /// Of them refused.
+    pub refused: u64,
+    /// By kind.
+    pub kinds: BTreeMap<String, OodKind>,
+}
+
+/// Images of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OodKind {
+    /// Images.
+    pub n: u64,
+    /// Of them refused.
+    pub refused: u64,
+}
+
+impl OodReport {
+    /// Counts `(kind, refused)`.
+    pub fn new<'a>(images: impl Iterator<Item = (&'a str, bool)>) -> Self {
+        let mut report = OodReport::default();
+        for (kind, refused) in images {
+            let kind = report.kinds.entry(kind.to_owned()).or_default();
+            kind.n += 1;
+            kind.refused += u64::from(refused);
+            report.n += 1;
+            report.refused += u64::from(refused);
+        }
+        report
+    }
+}
+
+/// How a report was made: enough to make it again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Protocol {
+    /// The command line.
+    pub command: String,
+    /// Day of the measurement, `YYYY-MM-DD`.
+    pub date: String,
+    /// SHA-256 of the manifest.
+    pub manifest_digest: String,
+    /// Which films: `test`, `all`, `5 folds by patient`, ...
+    pub split: String,
+    /// Id of the weights.
+    pub weights: String,
+    /// Resamples and seed of the intervals.
+    pub bootstrap: Bootstrap,
+    /// What the figures mean, in sentences; [`Report::new`] fills it in.
+    pub method: Vec<String>,
+    /// Remarks of the caller (known label errors, limits of the set).
+    pub notes: Vec<String>,
+}
+
+impl Protocol {
+    fn describe(&mut self, patients: u64) {
+        let Bootstrap { resamples, seed } = self.bootstrap;
+        self.method = vec![
+            format!(
+                "Intervals: 95 % percentile bootstrap over patients ({patients} patients, {resamples} resamples, seed {seed}); \
+                 all films of a drawn patient are taken. They cover other patients of these sources, not other hospitals, wrong \
+                 labels or another training run. A figure of exactly 0 or 1 has an interval of no width, which is not certainty."
+            ),
+            "A call is the most probable finding; sensitivity, specificity, precision and F1 are those of the calls. Refused \
+             films count in every figure."
+                .to_owned(),
+            "AUROC: Mann-Whitney, ties count half; one finding against all others by its probability, or a/b by \
+             p_a / (p_a + p_b) among the films of these two labels, a being the positive one."
+                .to_owned(),
+            format!(
+                "Expected calibration error: the probability of the call, {RELIABILITY_BINS} bins of equal width. Brier score: \
+                 summed over the findings (0 to 2). Negative log likelihood: natural logarithm."
+            ),
+        ];
+    }
+}
+
+impl Report {
+    /// Measures predictions. `points` are those of the weights; ones for other findings are refused.
+    ///
+    /// # Errors
+    /// For no films, a film whose label or probabilities do not fit the classes (named), or a point for no class.
+    pub fn new(
+        predictions: &[Prediction],
+        classes: &[String],
+        points: &[OperatingPoint],
+        ood: Option<OodReport>,
+        mut protocol: Protocol,
+    ) -> Result<Report> {
+        ensure!(
+            !predictions.is_empty(),
+            "no films to evaluate: the split `{}` of the manifest is empty (try --split all)",
+            protocol.split
+        );
+        check(predictions, classes.len())?;
+        let points: Vec<(usize, &OperatingPoint)> = points
+            .iter()
+            .map(|point| {
+                let class = classes.iter().position(|class| *class == point.finding);
+                class.map(|class| (class, point)).with_context(|| {
+                    format!(
+                        "operating point for `{}`, which is not among {classes:?}",
+                        point.finding
+                    )
+                })
+            })
+            .collect::<Result<_>>()?;
+
+        let groups = Groups::of(predictions);
+        let patients = patients(predictions);
+        let figures = groups.measure(
+            predictions,
+            classes.len(),
+            &points,
+            &patients,
+            protocol.bootstrap,
+        );
+        let all = &figures[0];
+        let group =
+            |index: usize| groups.report(index, predictions, classes, &patients, &figures[index]);
+        let mut sources = BTreeMap::new();
+        let mut subgroups: BTreeMap<String, BTreeMap<String, GroupReport>> = BTreeMap::new();
+        for (index, (kind, value)) in groups.keys.iter().enumerate() {
+            let value = value.clone();
+            match kind {
+                Kind::All => {}
+                Kind::Source => drop(sources.insert(value, group(index))),
+                Kind::View => drop(
+                    subgroups
+                        .entry("view".into())
+                        .or_default()
+                        .insert(value, group(index)),
+                ),
+                Kind::Age => drop(
+                    subgroups
+                        .entry("age_group".into())
+                        .or_default()
+                        .insert(value, group(index)),
+                ),
+            }
+        }
+
+        let confusion = Confusion::of(predictions, classes.len());
+        let finding = |(class, label): (usize, &String)| {
+            let n = confusion.with_label(class);
+            let report = FindingReport {
+                n,
+                prevalence: n as f64 / predictions.len() as f64,
+                auroc: all[&Quantity::Auroc(class)],
+                average_precision: all[&Quantity::AveragePrecision(class)],
+                sensitivity: all[&Quantity::Sensitivity(class)],
+                specificity: all[&Quantity::Specificity(class)],
+                precision: all[&Quantity::Precision(class)],
+                f1: all[&Quantity::F1(class)],
+            };
+            (label.clone(), report)
+        };
+        let count = distinct(patients.iter());
+        protocol.describe(count);
+        Ok(Report {
+            format: FORMAT,
+            classes: classes.to_vec(),
+            n: predictions.len() as u64,
+            patients: count,
+            refused: predictions.iter().filter(|p| p.refused).count() as u64,
+            accuracy: all[&Quantity::Accuracy],
+            balanced_accuracy: all[&Quantity::BalancedAccuracy],
+            macro_auroc: all[&Quantity::MacroAuroc],
+            ece: all[&Quantity::Ece],
+            brier: all[&Quantity::Brier],
+            nll: all[&Quantity::Nll],
+            findings: classes.iter().enumerate().map(finding).collect(),
+            auroc: pairs(all, classes),
+            confusion: confusion.rows(),
+            sources,
+            subgroups,
+            operating_points: points
+                .iter()
+                .enumerate()
+                .map(|(index, (_, point))| PointReport {
+                    chosen: (*point).clone(),
+                    sensitivity: all[&Quantity::PointSensitivity(index)],
+                    specificity: all[&Quantity::PointSpecificity(index)],
+                })
+                .collect(),
+            reliability: reliability(
+                predictions
+                    .iter()
+                    .map(|p| (p.probability(p.call()), p.call() == p.label, 1)),
+            ),
+            ood,
+            protocol,
+        })
+    }
+}

@@ -1,0 +1,327 @@
+//! The tables of a report, laid out once and printed three ways: terminal, Markdown and HTML.
+
+use crate::bootstrap::{Bootstrap, Estimate};
+use crate::report::{GroupReport, Report};
+use crate::svg::escape;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+/// One cell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// Words.
+    Text(String),
+    /// A count.
+    Count(u64),
+    /// A figure with its interval.
+    Figure(Estimate),
+}
+
+impl Cell {
+    /// A cell of words.
+    pub fn text(text: impl Into<String>) -> Cell {
+        Cell::Text(text.into())
+    }
+
+    fn plain(&self) -> String {
+        match self {
+            Cell::Text(text) => text.clone(),
+            Cell::Count(n) => n.to_string(),
+            Cell::Figure(Estimate {
+                value: Some(v),
+                low: Some(l),
+                high: Some(h),
+            }) => {
+                format!("{v:.3} ({l:.3} to {h:.3})")
+            }
+            Cell::Figure(Estimate { value: Some(v), .. }) => format!("{v:.3}"),
+            Cell::Figure(_) => "-".to_owned(),
+        }
+    }
+
+    fn html(&self) -> String {
+        match self {
+            Cell::Text(text) => escape(text),
+            Cell::Count(n) => n.to_string(),
+            Cell::Figure(Estimate {
+                value: Some(v),
+                low: Some(l),
+                high: Some(h),
+            }) => {
+                format!("<b>{v:.3}</b><small>{l:.3} to {h:.3}</small>")
+            }
+            Cell::Figure(Estimate { value: Some(v), .. }) => format!("<b>{v:.3}</b>"),
+            Cell::Figure(_) => {
+                "<span class=\"none\" title=\"undefined for these films\">–</span>".to_owned()
+            }
+        }
+    }
+}
+
+/// A table: column names, then rows of as many cells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// Column names.
+    pub columns: Vec<String>,
+    /// Rows.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// A table without rows.
+    pub fn new<'a>(columns: impl IntoIterator<Item = &'a str>) -> Table {
+        Table {
+            columns: columns.into_iter().map(str::to_owned).collect(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Columns aligned with spaces.
+    pub fn terminal(&self) -> String {
+        let rows = self
+            .rows
+            .iter()
+            .map(|row| row.iter().map(Cell::plain).collect());
+        let lines: Vec<Vec<String>> = std::iter::once(self.columns.clone()).chain(rows).collect();
+        let wide = |column: usize| lines.iter().map(|row| row[column].chars().count()).max();
+        let widths: Vec<usize> = (0..self.columns.len()).filter_map(wide).collect();
+        let mut text = String::new();
+        for line in &lines {
+            let cells = line
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}"));
+            let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+        }
+        text
+    }
+
+    /// A table of GitHub-flavoured Markdown.
+    pub fn markdown(&self) -> String {
+        let line = |cells: Vec<String>| {
+            let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+            format!("| {} |\n", cells.join(" | "))
+        };
+        let mut text = line(self.columns.clone());
+        text += &format!("|{}\n", "---|".repeat(self.columns.len()));
+        for row in &self.rows {
+            text += &line(row.iter().map(Cell::plain).collect());
+        }
+        text
+    }
+
+    /// A table that scrolls sideways in itself where the screen is narrow.
+    pub fn html(&self) -> String {
+        let narrow = if self.columns.len() <= 3 {
+            " narrow"
+        } else {
+            ""
+        };
+        let mut text = format!("<div class=\"scroll{narrow}\" tabindex=\"0\"><table><thead><tr>");
+        for column in &self.columns {
+            let _ = write!(text, "<th scope=\"col\">{}</th>", escape(column));
+        }
+        text += "</tr></thead><tbody>";
+        for row in &self.rows {
+            text += "<tr>";
+            for (index, cell) in row.iter().enumerate() {
+                let cell = cell.html();
+                text += &if index == 0 {
+                    format!("<th scope=\"row\">{cell}</th>")
+                } else {
+                    format!("<td>{cell}</td>")
+                };
+            }
+            text += "</tr>";
+        }
+        text + "</tbody></table></div>\n"
+    }
+}
+
+/// The figures that come first.
+pub fn headline(report: &Report) -> Table {
+    let mut table = Table::new(["figure", "value (95 % interval)"]);
+    for (name, figure) in [
+        ("accuracy", report.accuracy),
+        ("balanced accuracy", report.balanced_accuracy),
+        ("macro AUROC", report.macro_auroc),
+        ("calibration error (ECE)", report.ece),
+        ("Brier score", report.brier),
+        ("negative log likelihood", report.nll),
+    ] {
+        table
+            .rows
+            .push(vec![Cell::text(name), Cell::Figure(figure)]);
+    }
+    table
+}
+
+/// The classification report.
+pub fn findings(report: &Report) -> Table {
+    let mut table = Table::new([
+        "finding",
+        "films",
+        "AUROC",
+        "sensitivity",
+        "specificity",
+        "precision",
+        "F1",
+        "average precision",
+    ]);
+    for label in &report.classes {
+        let finding = &report.findings[label];
+        let mut row = vec![Cell::text(label), Cell::Count(finding.n)];
+        row.extend(
+            [
+                finding.auroc,
+                finding.sensitivity,
+                finding.specificity,
+                finding.precision,
+                finding.f1,
+                finding.average_precision,
+            ]
+            .map(Cell::Figure),
+        );
+        table.rows.push(row);
+    }
+    table
+}
+
+/// One row per group, after one for all films; a column for every pair of labels that some group holds.
+pub fn groups<'a>(
+    report: &Report,
+    name: &str,
+    groups: impl Iterator<Item = (&'a String, &'a GroupReport)> + Clone,
+) -> Table {
+    let pairs: BTreeSet<&String> = groups
+        .clone()
+        .flat_map(|(_, group)| group.auroc.keys())
+        .collect();
+    let mut table = Table::new([name, "films", "accuracy", "balanced accuracy"]);
+    table
+        .columns
+        .extend(pairs.iter().map(|pair| format!("AUROC {pair}")));
+    let cell = |auroc: Option<&Estimate>| Cell::Figure(auroc.copied().unwrap_or_default());
+    let mut all = vec![Cell::text("all films"), Cell::Count(report.n)];
+    all.extend([report.accuracy, report.balanced_accuracy].map(Cell::Figure));
+    all.extend(pairs.iter().map(|pair| cell(report.auroc.get(*pair))));
+    table.rows.push(all);
+    for (value, group) in groups {
+        let few = if group.few { " *" } else { "" };
+        let mut row = vec![Cell::text(format!("{value}{few}")), Cell::Count(group.n)];
+        row.extend([group.accuracy, group.balanced_accuracy].map(Cell::Figure));
+        row.extend(pairs.iter().map(|pair| cell(group.auroc.get(*pair))));
+        table.rows.push(row);
+    }
+    table
+}
+
+/// The operating points: chosen on validation films, measured here.
+pub fn operating_points(report: &Report) -> Table {
+    let mut table = Table::new([
+        "finding",
+        "point",
+        "threshold",
+        "sensitivity here",
+        "specificity here",
+        "sensitivity on validation",
+        "specificity on validation",
+    ]);
+    for point in &report.operating_points {
+        let chosen = &point.chosen;
+        table.rows.push(vec![
+            Cell::text(&chosen.finding),
+            Cell::text(&chosen.name),
+            Cell::text(format!("{:.4}", chosen.threshold)),
+            Cell::Figure(point.sensitivity),
+            Cell::Figure(point.specificity),
+            Cell::text(format!("{:.3} (n {})", chosen.sensitivity, chosen.n)),
+            Cell::text(format!("{:.3}", chosen.specificity)),
+        ]);
+    }
+    table
+}
+
+/// Images that are no chest X-rays, by kind; `None` where none were given.
+pub fn out_of_distribution(report: &Report) -> Option<Table> {
+    let ood = report.ood.as_ref()?;
+    let mut table = Table::new(["kind", "images", "refused"]);
+    table.rows.push(vec![
+        Cell::text("all"),
+        Cell::Count(ood.n),
+        Cell::Count(ood.refused),
+    ]);
+    for (kind, count) in &ood.kinds {
+        table.rows.push(vec![
+            Cell::text(kind),
+            Cell::Count(count.n),
+            Cell::Count(count.refused),
+        ]);
+    }
+    Some(table)
+}
+
+/// One line on what was measured.
+pub fn what(report: &Report) -> String {
+    let Report {
+        n,
+        patients,
+        refused,
+        protocol,
+        ..
+    } = report;
+    let (split, weights) = (&protocol.split, &protocol.weights);
+    format!(
+        "{n} films of {patients} patients ({refused} refused), split {split}, weights {weights}"
+    )
+}
+
+/// The report for a terminal: short, aligned, every figure with its interval.
+pub fn terminal_table(report: &Report) -> String {
+    let mut short = findings(report);
+    short.columns.truncate(6);
+    short.rows.iter_mut().for_each(|row| row.truncate(6));
+    let mut text = format!(
+        "{}\n\n{}\n{}\n",
+        what(report),
+        headline(report).terminal(),
+        short.terminal()
+    );
+    text += &groups(report, "source", report.sources.iter()).terminal();
+    if report.sources.values().any(|group| group.few) {
+        text += "* fewer than 30 films\n";
+    }
+    if let Some(table) = out_of_distribution(report) {
+        text += &format!("\nnot chest X-rays:\n{}", table.terminal());
+    }
+    let Bootstrap { resamples, .. } = report.protocol.bootstrap;
+    text + &format!("\nIn brackets: 95 % bootstrap over patients, {resamples} resamples.\n")
+}
+
+/// The report for a model card, in Markdown.
+pub fn markdown_table(report: &Report) -> String {
+    let few = if report.sources.values().any(|g| g.few) {
+        "\n\\* fewer than 30 films\n"
+    } else {
+        ""
+    };
+    let mut text = format!(
+        "{}, {}. In brackets: 95 % bootstrap over patients, {} resamples.\n\n{}\n{}\n{}{few}",
+        what(report),
+        report.protocol.date,
+        report.protocol.bootstrap.resamples,
+        headline(report).markdown(),
+        findings(report).markdown(),
+        groups(report, "source", report.sources.iter()).markdown(),
+    );
+    if !report.operating_points.is_empty() {
+        text += &format!("\n{}", operating_points(report).markdown());
+    }
+    if let Some(table) = out_of_distribution(report) {
+        text += &format!(
+            "\nImages that are not chest X-rays:\n\n{}",
+            table.markdown()
+        );
+    }
+    text
+}
