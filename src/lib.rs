@@ -10,6 +10,8 @@ pub mod ops;
 pub mod preprocess;
 pub mod radiograph;
 pub mod saliency;
+#[cfg(target_arch = "wasm32")]
+pub mod web;
 pub mod weights;
 
 pub use classifier::{Assessment, Classifier, Options};

@@ -1,1 +1,104 @@
-fn main(){}
+//! `cargo xtask serve | test | check | bench | package`: each installs what it needs and says what it does.
+
+mod run;
+mod tools;
+mod web;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::run::{Place, cargo, node, say};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, serves, tests and packages deepbreath")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Builds the page and serves it on this machine, rebuilding on every change.
+    Serve {
+        /// Port to listen on.
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+        #[command(flatten)]
+        weights: WeightsArgument,
+    },
+    /// Everything that must pass: Rust tests, type check of the page, tests in a headless browser.
+    Test(WeightsArgument),
+    /// Lints (format, clippy, documentation) without a single warning, then everything of `test`.
+    Check(WeightsArgument),
+    /// Measures the page in a headless browser (time to ready, time per image) and the size of what it downloads.
+    Bench {
+        /// Repetitions of each measurement.
+        #[arg(long, default_value_t = 20)]
+        runs: u32,
+        #[command(flatten)]
+        weights: WeightsArgument,
+    },
+    /// Builds the module for embedding elsewhere, into `package/` of the target folder.
+    Package,
+    /// Builds the wasm module and puts it where the page expects it; trunk calls this before each build.
+    Wasm,
+}
+
+#[derive(Args)]
+struct WeightsArgument {
+    /// Weights file to use instead of the released one; also read from DEEPBREATH_WEIGHTS.
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    let place = Place::find()?;
+    match Arguments::parse().task {
+        Task::Serve { port, weights } => web::serve(&place, port, weights.weights.as_deref()),
+        Task::Test(weights) => test(&place, &weights),
+        Task::Check(weights) => check(&place).and_then(|()| test(&place, &weights)),
+        Task::Bench { runs, weights } => bench(&place, runs, &weights),
+        Task::Package => web::package(&place),
+        Task::Wasm => web::stage(&place),
+    }
+}
+
+fn check(place: &Place) -> Result<()> {
+    tools::wasm_target()?;
+    say("Checking the format");
+    cargo(place, ["fmt", "--all", "--check"]).run()?;
+    say("Linting, native");
+    cargo(place, ["clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings"]).run()?;
+    say("Linting, wasm");
+    cargo(place, ["clippy"]).args(web::WASM_BUILD).args(["--", "--deny", "warnings"]).run()?;
+    say("Building the documentation");
+    cargo(place, ["doc", "--release", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings").run()
+}
+
+fn test(place: &Place, weights: &WeightsArgument) -> Result<()> {
+    // Tools first: what cannot be installed should be known before the long builds.
+    tools::node_modules(place)?;
+    let browser = tools::browser()?;
+    say("Building and running the Rust tests");
+    cargo(place, ["build", "--release", "--workspace"]).run()?;
+    cargo(place, ["test", "--release", "--workspace"]).run()?;
+    let weights = web::build(place, weights.weights.as_deref())?;
+    say("Checking the types of the page");
+    node(place, ["node_modules/typescript/bin/tsc", "--project", "tsconfig.json"]).run()?;
+    say("Testing the page in a headless browser");
+    node(place, ["--test", "--test-reporter=spec", "tests/browser/page.test.js"])
+        .env("DEEPBREATH_BROWSER", browser)
+        .env("DEEPBREATH_TRAINER", place.target.join("release/trainer"))
+        .env(web::WEIGHTS_VARIABLE, weights)
+        .run()
+}
+
+fn bench(place: &Place, runs: u32, weights: &WeightsArgument) -> Result<()> {
+    tools::node_modules(place)?;
+    let browser = tools::browser()?;
+    web::build(place, weights.weights.as_deref())?;
+    say("Measuring");
+    node(place, ["tests/browser/bench.js", &runs.to_string()]).env("DEEPBREATH_BROWSER", browser).run()
+}

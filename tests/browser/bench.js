@@ -1,0 +1,71 @@
+// Measures the built page: bytes of each file, time to ready, time per image. `node bench.js [RUNS]`
+
+import { readdir, readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
+import { DIST, launch, phantom, ready, serve } from './site.js';
+
+const RUNS = Number(process.argv[2] ?? 20);
+if (!Number.isInteger(RUNS) || RUNS < 1) throw new Error(`the number of runs must be 1 or more, not ${process.argv[2]}`);
+
+/** Visits of the page, each with an empty cache: slower, so fewer. */
+const VISITS = Math.min(RUNS, 5);
+
+/** @param {number[]} values Milliseconds. */
+function summary(values) {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (/** @type {number} */ share) => (sorted[Math.round(share * (sorted.length - 1))] ?? NaN).toFixed(1);
+  return `median ${at(0.5)} ms, range ${at(0)} to ${at(1)} (n = ${values.length})`;
+}
+
+console.log(`${'bytes'.padStart(9)} ${'gzip'.padStart(9)} ${'brotli'.padStart(9)}  file`);
+const total = [0, 0, 0];
+for (const name of (await readdir(DIST, { recursive: true })).sort()) {
+  const file = path.join(DIST, name);
+  if (!(await stat(file)).isFile()) continue;
+  const bytes = await readFile(file);
+  const sizes = [bytes.length, gzipSync(bytes, { level: 9 }).length, brotliCompressSync(bytes).length];
+  sizes.forEach((size, index) => (total[index] = (total[index] ?? 0) + size));
+  console.log(`${sizes.map((size) => String(size).padStart(9)).join(' ')}  ${name}`);
+}
+console.log(`${total.map((size) => String(size).padStart(9)).join(' ')}  total`);
+
+const site = await serve();
+const browser = await launch();
+try {
+  const visits = [];
+  for (let visit = 0; visit < VISITS; visit++) {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    const start = performance.now();
+    await page.goto(site.url);
+    await ready(page);
+    visits.push(performance.now() - start);
+    await context.close();
+  }
+  console.log(`visit to ready: ${summary(visits)}`);
+
+  const page = await browser.newPage();
+  await page.goto(site.url);
+  await ready(page);
+  const bytes = phantom().toString('base64');
+  const timings = await page.evaluate(async ({ bytes, runs }) => {
+    const { Classifier } = await import(new URL('client.js', document.baseURI).href);
+    const classifier = await Classifier.load({ weights: 'weights/deepbreath.safetensors' });
+    const file = new File([Uint8Array.from(atob(bytes), (letter) => letter.charCodeAt(0))], 'phantom.png');
+    const all = [];
+    for (let run = 0; run <= runs; run++) {
+      const start = performance.now();
+      const { timings } = await classifier.classify(file);
+      all.push({ ...timings, total: performance.now() - start });
+    }
+    return all;
+  }, { bytes, runs: RUNS });
+  const [cold, ...warm] = timings;
+  console.log(`first image: ${cold?.total.toFixed(1)} ms`);
+  console.log(`later images, as the page waits: ${summary(warm.map(({ total }) => total))}`);
+  console.log(`  of which the network: ${summary(warm.map(({ forward }) => forward))}`);
+} finally {
+  await browser.close();
+  site.close();
+}

@@ -1,0 +1,173 @@
+// The document: file in, assessment out. Everything else is behind client.js.
+
+import { Classifier, DeepbreathError } from './client.js';
+
+/** @typedef {import('./client.js').Assessment} Assessment */
+
+/**
+ * @template {HTMLElement} T
+ * @param {string} id
+ * @param {new () => T} type
+ * @returns {T}
+ */
+function element(id, type) {
+  const found = document.getElementById(id);
+  if (!(found instanceof type)) throw new Error(`The page has no ${type.name} with id ${id}.`);
+  return found;
+}
+
+const status = element('status', HTMLElement);
+const drop = element('drop', HTMLElement);
+const input = element('file', HTMLInputElement);
+const canvas = element('image', HTMLCanvasElement);
+const invitation = element('invitation', HTMLElement);
+const caption = element('caption', HTMLElement);
+const waiting = element('waiting', HTMLElement);
+const errorBox = element('error', HTMLElement);
+const result = element('assessment', HTMLElement);
+
+/** @param {'loading' | 'ready' | 'working' | 'failed'} state @param {string} text */
+function setStatus(state, text) {
+  status.dataset.state = state;
+  status.textContent = text;
+}
+
+/** @param {unknown} error */
+function showError(error) {
+  const known = error instanceof DeepbreathError;
+  element('error-message', HTMLElement).textContent = error instanceof Error ? error.message : String(error);
+  element('error-code', HTMLElement).textContent = known ? error.code : 'internal';
+  waiting.hidden = true;
+  result.hidden = true;
+  errorBox.hidden = false;
+}
+
+/** @param {number} probability */
+const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
+
+/** @param {string} name */
+const sentence = (name) => name.charAt(0).toUpperCase() + name.slice(1);
+
+/** @param {Assessment} assessment */
+function showAssessment(assessment) {
+  const { call, refused, timings } = assessment;
+  element('call', HTMLElement).textContent = refused ? 'Refused' : call ? sentence(call) : 'No call';
+  element('notes', HTMLElement).replaceChildren(...assessment.provenance.notes.map((note) => item('li', note)));
+  element('reasons', HTMLElement).replaceChildren(...assessment.reasons.map(({ text }) => item('li', text)));
+  // The probabilities of a refused image mean nothing, so they are not shown.
+  const findings = assessment.refused ? [] : assessment.findings;
+  element('findings', HTMLElement).replaceChildren(...findings.map(({ label, probability }) => {
+    const bar = document.createElement('progress');
+    bar.max = 1;
+    bar.value = probability;
+    bar.setAttribute('aria-label', `Probability of ${label}`);
+    const row = document.createElement('li');
+    row.dataset.label = label;
+    row.dataset.probability = String(probability);
+    row.append(item('span', sentence(label), 'label'), item('span', percent(probability), 'probability'), bar);
+    return row;
+  }));
+  const facts = {
+    File: `${assessment.file} (${assessment.provenance.format})`,
+    Engine: assessment.backend,
+    Time: `${Math.round(timings.total)} ms, of which the network ${Math.round(timings.forward)} ms`,
+    Weights: assessment.weights,
+  };
+  element('facts', HTMLElement).replaceChildren(
+    ...Object.entries(facts).flatMap(([name, value]) => [item('dt', name), item('dd', value)]),
+  );
+  waiting.hidden = true;
+  errorBox.hidden = true;
+  result.hidden = false;
+}
+
+/** @param {string} tag @param {string} text @param {string} [className] */
+function item(tag, text, className = '') {
+  const node = document.createElement(tag);
+  node.textContent = text;
+  node.className = className;
+  return node;
+}
+
+/** @param {string} name @param {import('./client.js').Plane} plane */
+function showImage(name, { width, height, grey }) {
+  canvas.width = width;
+  canvas.height = height;
+  const picture = new ImageData(width, height);
+  grey.forEach((value, index) => picture.data.set([value, value, value, 255], 4 * index));
+  canvas.getContext('2d')?.putImageData(picture, 0, 0);
+  canvas.setAttribute('role', 'img');
+  canvas.setAttribute('aria-label', `The image ${name}, as the classifier read it`);
+  caption.textContent = `${name}, as the classifier read it. Choose or drop another image to go on.`;
+  canvas.hidden = false;
+  caption.hidden = false;
+  invitation.hidden = true;
+}
+
+function clear() {
+  element('notes', HTMLElement).replaceChildren();
+  canvas.hidden = true;
+  caption.hidden = true;
+  invitation.hidden = false;
+  result.hidden = true;
+  errorBox.hidden = true;
+  waiting.hidden = false;
+}
+
+/** @type {Classifier | undefined} */
+let classifier;
+let current = new AbortController();
+
+/** @param {File} file */
+async function assess(file) {
+  if (!classifier) return;
+  current.abort();
+  const { signal } = (current = new AbortController());
+  clear();
+  setStatus('working', `Reading ${file.name}`);
+  try {
+    showImage(file.name, await classifier.preview(file, { signal }));
+    showAssessment(await classifier.classify(file, { signal }));
+  } catch (error) {
+    if (signal.aborted) return;
+    showError(error);
+  }
+  setStatus('ready', 'Ready');
+}
+
+input.addEventListener('change', () => {
+  const file = input.files?.[0];
+  if (file) void assess(file);
+  input.value = ''; // So that the same file can be chosen again.
+});
+
+// A drop anywhere on the page counts: a miss must not make the browser open the file instead.
+addEventListener('dragover', (event) => {
+  event.preventDefault();
+  drop.classList.add('over');
+});
+addEventListener('dragleave', (event) => {
+  if (!event.relatedTarget) drop.classList.remove('over');
+});
+addEventListener('drop', (event) => {
+  event.preventDefault();
+  drop.classList.remove('over');
+  const file = event.dataTransfer?.files[0];
+  if (file) void assess(file);
+});
+
+try {
+  setStatus('loading', 'Loading weights');
+  classifier = await Classifier.load({
+    weights: 'weights/deepbreath.safetensors',
+    onProgress({ loaded, total }) {
+      const done = total ? `${Math.floor((100 * Math.min(loaded, total)) / total)} %` : `${(loaded / 1e6).toFixed(1)} MB`;
+      setStatus('loading', `Loading weights: ${done}`);
+    },
+  });
+  input.disabled = false;
+  setStatus('ready', 'Ready');
+} catch (error) {
+  setStatus('failed', 'Not ready');
+  showError(error);
+}

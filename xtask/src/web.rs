@@ -1,0 +1,144 @@
+//! The wasm module, the page around it and the package for other pages.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::run::{Place, Program, cargo, node, say};
+use crate::tools;
+
+/// Names a weights file to use instead of the released one; trunk's hook inherits it.
+pub(crate) const WEIGHTS_VARIABLE: &str = "DEEPBREATH_WEIGHTS";
+
+/// The released weights.
+const RELEASED_WEIGHTS: &str = "weights/deepbreath.safetensors";
+
+/// What builds the wasm module. `-p` keeps the trainer's features out of it.
+pub(crate) const WASM_BUILD: [&str; 8] = [
+    "--release",
+    "--package",
+    "deepbreath",
+    "--target",
+    "wasm32-unknown-unknown",
+    "--no-default-features",
+    "--features",
+    "cpu,dicom",
+];
+
+/// Builds the wasm module with its JavaScript and types into `folder`.
+fn bindgen(place: &Place, folder: &Path) -> Result<()> {
+    tools::wasm_target()?;
+    let wasm_bindgen = tools::wasm_bindgen(place)?;
+    say("Building the wasm module");
+    cargo(place, ["build"]).args(WASM_BUILD).run()?;
+    let module = place.target.join("wasm32-unknown-unknown/release/deepbreath.wasm");
+    Program::new(wasm_bindgen)
+        .args(["--target", "web", "--remove-producers-section", "--out-dir"])
+        .args([folder, &module])
+        .run()
+}
+
+/// Puts the wasm module and the weights where `www/index.html` expects them.
+pub(crate) fn stage(place: &Place) -> Result<()> {
+    let generated = place.root.join("www/generated");
+    let weights = weights(place, None)?;
+    bindgen(place, &generated.join("cpu"))?;
+    fs::create_dir_all(generated.join("weights")).context("cannot create www/generated/weights")?;
+    fs::copy(&weights, generated.join(RELEASED_WEIGHTS))
+        .with_context(|| format!("cannot copy {} into www/generated", weights.display()))?;
+    Ok(())
+}
+
+/// The weights file to serve: the one asked for, or the released one.
+fn weights(place: &Place, asked: Option<&Path>) -> Result<PathBuf> {
+    let variable = env::var_os(WEIGHTS_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let file = asked.map(Path::to_path_buf).or(variable).unwrap_or_else(|| place.root.join(RELEASED_WEIGHTS));
+    match fs::canonicalize(&file) {
+        Ok(file) if file.is_file() => Ok(file),
+        _ => bail!("no weights at {}: name a weights file with --weights FILE", file.display()),
+    }
+}
+
+/// trunk with everything it needs, so that it downloads nothing itself.
+fn trunk(place: &Place, weights: &Path) -> Result<Program> {
+    tools::wasm_target()?;
+    tools::wasm_bindgen(place)?;
+    let trunk = tools::trunk(place)?;
+    Ok(Program::new(trunk)
+        .within(&place.root)
+        .env("CARGO_TARGET_DIR", &place.target)
+        // trunk refuses the customary NO_COLOR=1.
+        .env("NO_COLOR", "true")
+        .env(WEIGHTS_VARIABLE, weights))
+}
+
+/// Builds the whole site into `dist/`; returns the weights file it holds.
+pub(crate) fn build(place: &Place, asked: Option<&Path>) -> Result<PathBuf> {
+    let weights = weights(place, asked)?;
+    let trunk = trunk(place, &weights)?;
+    say("Building the page into dist/");
+    trunk.args(["build", "--release"]).run()?;
+    Ok(weights)
+}
+
+/// Builds the site, serves it on this machine and rebuilds on changes, until interrupted.
+pub(crate) fn serve(place: &Place, port: u16, asked: Option<&Path>) -> Result<()> {
+    let trunk = trunk(place, &weights(place, asked)?)?;
+    say(format!("Serving http://localhost:{port}/ as soon as the build is done (Ctrl-C ends it)"));
+    trunk.args(["serve", "--release", "--port", &port.to_string()]).run()
+}
+
+/// Builds the module for other pages: JavaScript, worker, wasm, types and licences, without weights.
+pub(crate) fn package(place: &Place) -> Result<()> {
+    tools::node_modules(place)?;
+    let folder = place.target.join("package");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    // Into www/generated first: the type check of client.js and worker.js reads it there.
+    bindgen(place, &place.root.join("www/generated/cpu"))?;
+    let files = [
+        "www/client.js",
+        "www/worker.js",
+        "www/generated/cpu/deepbreath.js",
+        "www/generated/cpu/deepbreath.d.ts",
+        "www/generated/cpu/deepbreath_bg.wasm",
+        "LICENSE-MIT",
+        "LICENSE-APACHE",
+        "NOTICE",
+    ];
+    for file in files {
+        let to = folder.join(file.strip_prefix("www/").unwrap_or(file));
+        fs::create_dir_all(to.parent().context("a file has a folder")?)?;
+        fs::copy(place.root.join(file), &to).with_context(|| format!("cannot copy {file}"))?;
+    }
+    fs::write(folder.join("package.json"), manifest())?;
+    say("Generating the types");
+    node(place, ["node_modules/typescript/bin/tsc", "--project", "tsconfig.json", "--noEmit", "false"])
+        .args(["--declaration", "--emitDeclarationOnly", "--rootDir", "www", "--outDir"])
+        .args([&folder])
+        .run()?;
+    say(format!("The package is {}", folder.display()));
+    Ok(())
+}
+
+/// The package's package.json.
+fn manifest() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    format!(
+        r#"{{
+  "name": "deepbreath",
+  "version": "{version}",
+  "description": "Chest X-ray classification that runs where the image already is",
+  "license": "MIT OR Apache-2.0",
+  "type": "module",
+  "exports": {{
+    ".": {{ "types": "./client.d.ts", "default": "./client.js" }}
+  }},
+  "sideEffects": ["./worker.js"]
+}}
+"#
+    )
+}
