@@ -280,6 +280,9 @@ fn polarity_of_held_out_films() {
         let path = line.split(',').next().expect("a path");
         let bytes = std::fs::read(folder.join(path)).expect("an image of the manifest");
         let film = Radiograph::decode(path, &bytes).unwrap_or_else(|error| panic!("{error}"));
+        if films == 0 {
+            stored_as_its_negative_comes_back(&film);
+        }
         films += 1;
         flipped += usize::from(film.provenance.polarity_corrected);
         let inverse = Radiograph {
@@ -297,4 +300,26 @@ fn polarity_of_held_out_films() {
         found as f64 >= 0.95 * films as f64,
         "{found} of {films} inverses found"
     );
+}
+
+/// The negative of an 8-bit film, as a PNG, decodes to the film itself and says so.
+fn stored_as_its_negative_comes_back(film: &Radiograph) {
+    let negative = film
+        .pixels
+        .iter()
+        .map(|value| 255 - (value * 255.0).round() as u8)
+        .collect();
+    let negative = image::GrayImage::from_raw(film.width as u32, film.height as u32, negative)
+        .expect("a whole image");
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    negative
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .expect("a vector takes everything");
+    let back = Radiograph::decode("negative.png", bytes.get_ref()).expect("the file decodes");
+    assert!(
+        back.provenance.polarity_corrected && back.provenance.notes.len() == 1,
+        "{:?}",
+        back.provenance
+    );
+    assert!(difference(&back, film) < 1e-6);
 }

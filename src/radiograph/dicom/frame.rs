@@ -80,7 +80,7 @@ pub(super) fn first(
 fn words(layout: &Layout, bytes: &[u8], swap: bool) -> Vec<i32> {
     let count = layout.samples();
     let values: Vec<i32> = match (layout.bits_allocated, swap) {
-        // Bytes in big-endian words: the first of a pair comes second (PS3.5, annex D is not concerned; 8.1.1, OW).
+        // Bytes in big-endian words: the first of a pair comes second (PS3.5, 7.3 and 8.1.1).
         (8, true) => (0..count)
             .map(|i| layout.value(bytes.get(i ^ 1).copied().unwrap_or_default().into()))
             .collect(),
