@@ -6,6 +6,8 @@
 use burn::tensor::Device;
 use js_sys::{Object, Reflect};
 use serde::Serialize;
+// Only for its symbols: the JPEG 2000 decoder links against C allocation functions, which this target has not.
+use tinyrlibc as _;
 use wasm_bindgen::prelude::*;
 
 use crate::{Assessment, Classifier, Error, Options, Radiograph};
