@@ -237,6 +237,10 @@ impl Stage<'_> {
         let config = ModelConfig::new(run.classes.len());
         let mut model = Model::from_tensors(&config, &state.model, &device)?;
         let mut saved = Instant::now();
+        if state.progress == (Progress { fingerprint: state.progress.fingerprint.clone(), ..Progress::default() }) {
+            let start = self.validate(&Model::fold(&state.model), &device.clone().inner())?;
+            println!("head on frozen features: {start}");
+        }
         while state.progress.epoch < recipe.epochs {
             let epoch = state.progress.epoch;
             if state.progress.best.is_some_and(|(_, best)| epoch >= best + recipe.patience) {
@@ -317,30 +321,39 @@ impl Stage<'_> {
         Ok(value)
     }
 
+    /// Judges folded tensors on the validation films.
+    fn validate(&self, folded: &NamedTensors, device: &Device) -> Result<Validation> {
+        let films = &self.run.validation;
+        let model = inference::folded(folded, device)?;
+        let bar = progress_bar(films.len(), "validation");
+        let logits = inference::logits(films, &model, device, &|done| bar.set_position(done as u64))?;
+        bar.finish_and_clear();
+        let (predictions, classes) = (predictions(films, logits), self.run.classes.len());
+        Ok(Validation {
+            loss: cross_entropy(&predictions),
+            macro_auroc: metrics::macro_auroc(&predictions, classes),
+            within: within_source_auroc(&predictions, classes),
+            balanced_accuracy: metrics::balanced_accuracy(&predictions, classes),
+        })
+    }
+
     /// Judges the averaged weights on validation films, keeps them if they are the best, writes metrics and curves.
     fn finish_epoch(&self, state: &mut Checkpoint, train_loss: f64, images_per_s: f64) -> Result<()> {
         let run = self.run;
         let device = run.devices[0].clone().inner();
         let folded = Model::fold(&state.average);
-        let model = inference::folded(&folded, &device)?;
-        let bar = progress_bar(run.validation.len(), "validation");
-        let logits = inference::logits(&run.validation, &model, &device, &|done| bar.set_position(done as u64))?;
-        bar.finish_and_clear();
-        let predictions = predictions(&run.validation, logits);
-        let classes = run.classes.len();
-        let macro_auroc = metrics::macro_auroc(&predictions, classes);
-        let within = within_source_auroc(&predictions, classes);
-        let known: Vec<f64> = [macro_auroc, within].into_iter().flatten().collect();
-        let selection = known.iter().sum::<f64>() / known.len().max(1) as f64;
+        let validation = self.validate(&folded, &device)?;
+        let Validation { macro_auroc, within, balanced_accuracy, loss, .. } = validation;
+        let selection = validation.selection();
         let epoch = state.progress.epoch + 1;
         let metrics = EpochMetrics {
             record: EpochRecord {
                 epoch,
                 train_loss,
-                validation_loss: Some(cross_entropy(&predictions)),
+                validation_loss: Some(loss),
                 validation_macro_auroc: macro_auroc,
             },
-            validation_balanced_accuracy: metrics::balanced_accuracy(&predictions, classes),
+            validation_balanced_accuracy: balanced_accuracy,
             validation_within_source_auroc: within,
             selection,
             images_per_s,
@@ -351,17 +364,40 @@ impl Stage<'_> {
         }
         let history = append_metrics(run.out, &metrics)?;
         write_whole(&run.out.join("curves.svg"), training_curves(&history).as_bytes())?;
-        let text = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.4}"));
-        println!(
-            "epoch {epoch:>2}: loss {train_loss:.4}, val loss {:.4}, macro AUROC {}, within source {}, balanced \
-             accuracy {}, {images_per_s:.1} images/s",
-            metrics.record.validation_loss.unwrap_or(f64::NAN),
-            text(macro_auroc),
-            text(within),
-            text(metrics.validation_balanced_accuracy),
-        );
+        println!("epoch {epoch:>2}: loss {train_loss:.4}, {validation}, {images_per_s:.1} images/s");
         state.progress = Progress { epoch, step: 0, loss_sum: 0.0, ..state.progress.clone() };
         Ok(())
+    }
+}
+
+/// What a model is worth on the validation films.
+#[derive(Debug, Clone, Copy)]
+struct Validation {
+    loss: f64,
+    macro_auroc: Option<f64>,
+    within: Option<f64>,
+    balanced_accuracy: Option<f64>,
+}
+
+impl Validation {
+    /// What chooses the epoch: the mean of macro AUROC and the within-source AUROC, or the one that is defined.
+    fn selection(&self) -> f64 {
+        let known: Vec<f64> = [self.macro_auroc, self.within].into_iter().flatten().collect();
+        known.iter().sum::<f64>() / known.len().max(1) as f64
+    }
+}
+
+impl std::fmt::Display for Validation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.4}"));
+        write!(
+            f,
+            "val loss {:.4}, macro AUROC {}, within source {}, balanced accuracy {}",
+            self.loss,
+            text(self.macro_auroc),
+            text(self.within),
+            text(self.balanced_accuracy)
+        )
     }
 }
 

@@ -68,6 +68,7 @@ fn with_seeded_head(mut tensors: NamedTensors) -> NamedTensors {
 }
 
 fn close(found: f32, wanted: f32, what: &str) {
+    println!("{what}: {found} for {wanted}");
     assert!((found - wanted).abs() <= 0.01 * wanted.abs(), "{what}: {found} instead of {wanted}");
 }
 
@@ -89,6 +90,7 @@ fn train_like_pytorch(mode: NormMode, key: &str) {
             let norms = &wanted["first_gradient_norms"];
             let norm = |square: f64| square.sqrt() as f32;
             let all = trainer::training::squared_norms(&model, &gradients);
+            for (n, q) in &all { println!("   {n} {}", q.sqrt()); }
             close(norm(all.iter().map(|(_, square)| square).sum()), norms["all"].as_f64().expect("all") as f32, "all");
             let of = |name: &str| norm(all.iter().find(|(n, _)| n == name).expect(name).1);
             close(of("classifier_weight"), norms["fc_weight"].as_f64().expect("fc") as f32, "fc_weight");
