@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use trainer::cli::{Cli, Command};
-use trainer::{prepare, train};
+use trainer::{cross_validate, prepare, train};
 
 /// Training allocates and frees large maps all the time; this allocator keeps their pages.
 #[global_allocator]
@@ -25,7 +25,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Prepare(args) => prepare::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Evaluate(_) => bail!("evaluate is not part of this build"),
-        Command::CrossValidate(_) => bail!("cross-validate is not part of this build"),
+        Command::CrossValidate(args) => cross_validate::run(&args),
         Command::Predict(_) => bail!("predict is not part of this build"),
         Command::Export(_) => bail!("export is not part of this build"),
     }
