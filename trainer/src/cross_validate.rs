@@ -27,8 +27,8 @@ use crate::report::Protocol;
 use crate::train::{device, stop_on_interrupt};
 use crate::training::{INTERRUPTED, Run, predictions};
 use crate::{films, inference, pretrained, provenance};
+pub use fold::{DECAYS, FoldResult, INNER_VALIDATION};
 use fold::{Fold, fit, folder, plan};
-pub use fold::{FoldResult, INNER_VALIDATION, L2_FACTORS};
 
 /// Raised when the same inputs give other results.
 const VERSION: u32 = 1;
@@ -80,7 +80,7 @@ fn check_interrupted(place: &str) -> Result<()> {
 }
 
 fn protocol(args: &CrossValidateArgs, manifest: &Manifest, recipe: &Recipe, split: String, init: &str) -> Protocol {
-    let [first, .., last] = L2_FACTORS.map(|factor| recipe.head.l2 * factor);
+    let [first, .., last] = DECAYS;
     let (weights, how) = if args.head_only {
         let how = format!(
             "Head only: a logistic regression on the pooled features of the frozen starting weights, fitted with weights \
@@ -119,7 +119,9 @@ fn baselines(trivial: &CrossValidationReport, by_source: bool) -> Vec<Baseline> 
     let mut add = |what: String, estimate: &crate::bootstrap::Estimate| {
         let interval = estimate.low.zip(estimate.high);
         let interval = interval.map_or(String::new(), |(low, high)| format!(" (95 %: {low:.3} to {high:.3})"));
-        rows.extend(estimate.value.map(|value| Baseline { name: format!("trivial features, {what}{interval}"), value }));
+        rows.extend(
+            estimate.value.map(|value| Baseline { name: format!("trivial features, {what}{interval}"), value }),
+        );
     };
     if by_source {
         for fold in &trivial.folds {
@@ -285,8 +287,16 @@ impl Study<'_> {
     fn fingerprint(&self, fold: &Fold, identities: &[String]) -> Result<String> {
         let films = |of: &[usize]| of.iter().map(|index| identities[*index].as_str()).collect::<Vec<_>>();
         let parts = [films(&fold.learn), films(&fold.validation), films(&fold.test)];
-        let settings =
-            (VERSION, PREPROCESSING, self.head_only, self.recipe, self.seed, &self.init_digest, &self.manifest.classes);
+        let settings = (
+            VERSION,
+            DECAYS,
+            PREPROCESSING,
+            self.head_only,
+            self.recipe,
+            self.seed,
+            &self.init_digest,
+            &self.manifest.classes,
+        );
         Ok(hex(&Sha256::digest(serde_json::to_string(&(settings, parts))?)))
     }
 

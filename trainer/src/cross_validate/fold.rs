@@ -16,8 +16,8 @@ use crate::sampler::Sampler;
 
 /// Share of the training patients of a fold that choose the epoch, or the weight decay of the head.
 pub const INNER_VALIDATION: f64 = 0.15;
-/// Weight decays that are tried for a head, as multiples of the recipe's.
-pub const L2_FACTORS: [f32; 4] = [0.1, 1.0, 10.0, 100.0];
+/// Weights of the squared weights that are tried for a head (see [`crate::recipe::Head::l2`]).
+pub const DECAYS: [f32; 5] = [1e-4, 1e-3, 1e-2, 0.1, 1.0];
 
 /// The films of one fold, as indices into the manifest.
 #[derive(Debug)]
@@ -37,7 +37,8 @@ pub(super) struct Fold {
 /// The folds that the arguments ask for, and the protocol in a sentence.
 ///
 /// # Errors
-/// As [`folds`] and [`source_groups`], and if a fold tests a label that it never learned.
+/// As [`folds`] and [`source_groups`], if a fold tests a label that it never learned, or if the full variant would have
+/// no validation films.
 pub(super) fn plan(args: &CrossValidateArgs, manifest: &Manifest) -> Result<(Vec<Fold>, String)> {
     let films = &manifest.films;
     let divided = |name: String, train: Vec<usize>, test: Vec<usize>, unused: Vec<usize>| {
@@ -76,6 +77,11 @@ pub(super) fn plan(args: &CrossValidateArgs, manifest: &Manifest) -> Result<(Vec
         (source_groups(films, &args.sources_left_out)?.into_iter().map(fold).collect(), sentence)
     };
     for fold in &plan {
+        ensure!(
+            args.head_only || !fold.validation.is_empty(),
+            "fold {}: too few patients to set some apart for the choice of the epoch; use more films or --head-only",
+            fold.name
+        );
         let labels = |of: &[usize]| of.iter().map(|index| films[*index].label).collect::<BTreeSet<_>>();
         if let Some(label) = labels(&fold.test).difference(&labels(&fold.learn)).next() {
             bail!(
@@ -140,7 +146,8 @@ impl FoldResult {
             return Ok(None);
         }
         let damaged = || format!("cannot use {}; delete it to compute this fold again", path.display());
-        let result: Self = serde_json::from_slice(&std::fs::read(&path).with_context(damaged)?).with_context(damaged)?;
+        let result: Self =
+            serde_json::from_slice(&std::fs::read(&path).with_context(damaged)?).with_context(damaged)?;
         ensure!(
             result.fingerprint == fingerprint || result.head_only,
             "{} is of another recipe, seed or data; give another --out",
@@ -158,8 +165,9 @@ impl FoldResult {
     }
 }
 
-/// Fits a head on `rows` (one for each film of the manifest): the weight decay is the one of [`L2_FACTORS`] with the
-/// smallest balanced loss on the fold's validation films, the head then learns from both. Returns it with the decay.
+/// Fits a head on `rows` (one for each film of the manifest): the weight decay is the one of [`DECAYS`] with the
+/// smallest balanced loss on the fold's validation films (the recipe's where there are none); the head then learns from
+/// both parts. Returns it with the decay.
 ///
 /// # Errors
 /// If Ctrl-C was pressed.
@@ -171,7 +179,7 @@ pub(super) fn fit(
     recipe: &Recipe,
     seed: u64,
 ) -> Result<(Head, f32)> {
-    let fit = |members: &[usize], l2: f32| {
+    let fit = |members: &[usize], l2: f32| -> Result<Head> {
         super::check_interrupted(&format!("fold {}", fold.name))?;
         let (features, labels, weights) = balanced(rows, films, members, recipe, seed);
         Ok(head::fit(&features, &labels, &weights, classes, &crate::recipe::Head { l2, ..recipe.head.clone() }))
@@ -179,10 +187,8 @@ pub(super) fn fit(
     let mut best = (f64::INFINITY, recipe.head.l2);
     if !fold.validation.is_empty() {
         let (features, labels, weights) = balanced(rows, films, &fold.validation, recipe, seed);
-        for factor in L2_FACTORS {
-            let l2 = recipe.head.l2 * factor;
-            let head: Result<Head> = fit(&fold.learn, l2);
-            let head = head?;
+        for l2 in DECAYS {
+            let head = fit(&fold.learn, l2)?;
             let loss = |((row, label), weight): ((&Vec<f32>, &usize), &f32)| {
                 f64::from(*weight) * cross_entropy(&head.logits(row), *label)
             };

@@ -43,9 +43,8 @@ pub fn features(film: &Radiograph) -> Vec<f32> {
         }));
     }
     let (tall, wide) = (height.div_ceil(BORDER), width.div_ceil(BORDER));
-    features.push(mean_where(&|row, column| {
-        row < tall || row >= height - tall || column < wide || column >= width - wide
-    }));
+    features
+        .push(mean_where(&|row, column| row < tall || row >= height - tall || column < wide || column >= width - wide));
     features.push(share(&|value| value <= BLACK));
     features.push(share(&|value| value >= 1.0 - BLACK));
     features.extend(resize(pixels, width, height, THUMBNAIL, THUMBNAIL));
