@@ -5,6 +5,7 @@ pub mod bootstrap;
 pub mod calibrate;
 pub mod checkpoint;
 pub mod cli;
+pub mod cross_validate;
 pub mod dataset;
 pub mod evaluate;
 pub mod export;

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use trainer::cli::{Cli, Command};
-use trainer::{evaluate, predict, prepare, release, train};
+use trainer::{cross_validate, evaluate, predict, prepare, release, train};
 
 /// Training allocates and frees large maps all the time; this allocator keeps their pages.
 #[global_allocator]
@@ -25,7 +25,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Prepare(args) => prepare::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
-        Command::CrossValidate(_) => bail!("cross-validate is not part of this build"),
+        Command::CrossValidate(args) => cross_validate::run(&args),
         Command::Predict(args) => {
             let device = train::device(&args.compute)?;
             let failed = predict::run(&args.weights, &args.images, args.json, args.saliency.as_deref(), &device)?;

@@ -1,6 +1,6 @@
 //! Reports on disk: `evaluate` and `cross-validate` write their folders here, whole or not at all.
 
-use crate::bootstrap::{Estimate, Summary, summary};
+use crate::bootstrap::{Bootstrap, Estimate, Summary, patients, summary};
 use crate::metrics::Prediction;
 use crate::page;
 use crate::plots::{Figure, figures};
@@ -70,11 +70,14 @@ pub struct CrossValidationReport {
     pub protocol: String,
     /// Each fold, measured by the model that never saw it.
     pub folds: Vec<FoldReport>,
-    /// Mean over the folds of `accuracy`, `balanced_accuracy` and `macro_auroc`, where defined.
+    /// Mean over the folds of `accuracy`, `balanced_accuracy`, `macro_auroc` and `binary_accuracy a/b`, where defined.
     pub across_folds: BTreeMap<String, Summary>,
     /// All held-out predictions together. Each comes from the model of its fold, so AUROCs also compare scales between
     /// models.
     pub pooled: Report,
+    /// As in [`FoldReport::binary_accuracy`], all held-out films together.
+    #[serde(default)]
+    pub binary_accuracy: BTreeMap<String, Estimate>,
     /// What others or simpler methods reach.
     pub baselines: Vec<Baseline>,
 }
@@ -94,6 +97,10 @@ pub struct FoldReport {
     pub macro_auroc: Estimate,
     /// As in [`Report::auroc`].
     pub auroc: BTreeMap<String, Estimate>,
+    /// For every pair of labels `a/b` that the fold holds: among the films of these two labels, the share whose label
+    /// is the more probable of the two.
+    #[serde(default)]
+    pub binary_accuracy: BTreeMap<String, Estimate>,
 }
 
 /// A figure to compare with, for example a paper's accuracy.
@@ -129,6 +136,7 @@ impl CrossValidationReport {
                 balanced_accuracy: report.balanced_accuracy,
                 macro_auroc: report.macro_auroc,
                 auroc: report.auroc,
+                binary_accuracy: binary_accuracy(predictions, classes, protocol.bootstrap),
             })
         };
         let folds: Vec<FoldReport> = folds.iter().map(measure).collect::<Result<_>>()?;
@@ -138,18 +146,25 @@ impl CrossValidationReport {
             ("balanced_accuracy", |fold| fold.balanced_accuracy),
             ("macro_auroc", |fold| fold.macro_auroc),
         ];
-        let across_folds = figures
+        let mut across_folds: BTreeMap<String, Summary> = figures
             .into_iter()
             .filter_map(|(name, figure)| {
                 let values: Vec<f64> = folds.iter().filter_map(|fold| figure(fold).value).collect();
                 Some((name.to_owned(), summary(&values)?))
             })
             .collect();
+        let binary_accuracy = binary_accuracy(&all, classes, protocol.bootstrap);
+        for pair in binary_accuracy.keys() {
+            let figure = |fold: &FoldReport| fold.binary_accuracy.get(pair)?.value;
+            let values: Vec<f64> = folds.iter().filter_map(figure).collect();
+            across_folds.extend(summary(&values).map(|mean| (format!("binary_accuracy {pair}"), mean)));
+        }
         Ok(CrossValidationReport {
             protocol: protocol.split,
             folds,
             across_folds,
             pooled,
+            binary_accuracy,
             baselines,
         })
     }
@@ -172,6 +187,20 @@ impl CrossValidationReport {
             row.extend([fold.accuracy, fold.balanced_accuracy, fold.macro_auroc].map(Cell::Figure));
             let auroc = |pair: &&String| fold.auroc.get(*pair).copied().unwrap_or_default();
             row.extend(pairs.iter().map(auroc).map(Cell::Figure));
+            table.rows.push(row);
+        }
+        table
+    }
+
+    /// Accuracy between two labels: one row per fold, and one for all together.
+    fn binary(&self) -> Table {
+        let mut table = Table::new(["fold"]);
+        let pairs: Vec<&String> = self.binary_accuracy.keys().collect();
+        table.columns.extend(pairs.iter().map(|pair| format!("accuracy {pair}")));
+        let folds = self.folds.iter().map(|fold| (fold.name.as_str(), &fold.binary_accuracy));
+        for (name, accuracies) in folds.chain([("all", &self.binary_accuracy)]) {
+            let mut row = vec![Cell::text(name)];
+            row.extend(pairs.iter().map(|pair| Cell::Figure(accuracies.get(*pair).copied().unwrap_or_default())));
             table.rows.push(row);
         }
         table
@@ -212,9 +241,10 @@ impl CrossValidationReport {
     /// The report for a terminal.
     pub fn terminal_table(&self) -> String {
         let mut text = format!(
-            "{}\n\n{}\n{}\n",
+            "{}\n\n{}\n{}\n{}\n",
             self.protocol,
             self.table().terminal(),
+            self.binary().terminal(),
             self.across().terminal()
         );
         if !self.baselines.is_empty() {
@@ -237,6 +267,8 @@ impl CrossValidationReport {
         );
         let held_out = "Each fold is measured by a model that never saw it.";
         page::section(&mut body, "Folds", held_out, &self.table());
+        let two = "Between two labels: among the films of the two, the share whose label is the more probable of the two.";
+        page::section(&mut body, "Two labels", two, &self.binary());
         let spread = "Between folds; they share most of their training films, so the interval is a rough guide.";
         page::section(&mut body, "Across folds", spread, &self.across());
         if !self.baselines.is_empty() {
@@ -250,4 +282,23 @@ impl CrossValidationReport {
         files.push(("cross-validation.json".to_owned(), json(self)?));
         write_all(dir, &files)
     }
+}
+
+/// See [`FoldReport::binary_accuracy`]. Of equal probabilities the first label counts as the more probable one.
+fn binary_accuracy(predictions: &[Prediction], classes: &[String], bootstrap: Bootstrap) -> BTreeMap<String, Estimate> {
+    let held = |label: usize| predictions.iter().any(|p| p.label == label);
+    let pairs: Vec<(usize, usize)> = (0..classes.len())
+        .flat_map(|a| (a + 1..classes.len()).map(move |b| (a, b)))
+        .filter(|(a, b)| held(*a) && held(*b))
+        .collect();
+    let right = |p: &Prediction, a: usize, b: usize| (p.probability(a) >= p.probability(b)) == (p.label == a);
+    let accuracy = |weights: &[u32], (a, b): (usize, usize)| {
+        let films = || predictions.iter().zip(weights).filter(|(p, _)| p.label == a || p.label == b);
+        let count: u32 = films().map(|(_, weight)| *weight).sum();
+        let hits: u32 = films().filter(|(p, _)| right(p, a, b)).map(|(_, weight)| *weight).sum();
+        (count > 0).then(|| f64::from(hits) / f64::from(count))
+    };
+    let measure = |weights: &[u32]| pairs.iter().map(|pair| accuracy(weights, *pair)).collect();
+    let estimates = bootstrap.estimate(&patients(predictions), measure);
+    pairs.iter().map(|(a, b)| format!("{}/{}", classes[*a], classes[*b])).zip(estimates).collect()
 }
