@@ -28,3 +28,4 @@ pub mod tables;
 pub mod tensors;
 pub mod train;
 pub mod training;
+pub mod tutorial;
