@@ -16,8 +16,20 @@ use crate::training::INTERRUPTED;
 
 /// Side of the average pool, in cells of the feature map; its stride too.
 pub const POOL: usize = 4;
+/// Pixels at each edge of the input that [`View::Frame`] leaves, a tenth of the side.
+pub const FRAME: usize = SIDE / 10;
 /// Images of a forward pass.
 const BATCH: usize = 16;
+
+/// How much of a film the backbone gets to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// The film.
+    Whole,
+    /// Its outermost [`FRAME`] pixels; everything within is painted grey. A control: what a head makes of this needs no
+    /// lungs.
+    Frame,
+}
 
 /// Pooled features of each film under each whole angle from `-rotation` to `rotation` degrees.
 #[derive(Debug, Clone)]
@@ -28,19 +40,20 @@ pub struct Bank {
 }
 
 impl Bank {
-    /// Decodes the films, rotates them and runs `model` (folded, on `device`). `progress` is told how many images are
-    /// done.
+    /// Decodes the films, rotates what `view` leaves of them and runs `model` (folded, on `device`). `progress` is told
+    /// how many images are done.
     ///
     /// # Errors
     /// If a film cannot be decoded (the message names it), or Ctrl-C was pressed.
     pub fn compute(
         films: &[Film],
+        view: View,
         rotation: usize,
         model: &Model,
         device: &Device,
         progress: &dyn Fn(usize),
     ) -> Result<Self> {
-        let planes: Vec<Vec<f32>> = films.par_iter().map(plane).collect::<Result<_>>()?;
+        let planes: Vec<Vec<f32>> = films.par_iter().map(|film| plane(film, view)).collect::<Result<_>>()?;
         let angles = 2 * rotation + 1;
         let views: Vec<(usize, usize)> = (0..films.len() * angles).map(|view| (view / angles, view % angles)).collect();
         let mut rows = vec![Vec::with_capacity(angles); films.len()];
@@ -89,9 +102,20 @@ impl Bank {
 }
 
 /// The film as the protocol scales it: `SIDE * SIDE` values in 0..=1, the aspect ratio dropped, nothing else.
-fn plane(film: &Film) -> Result<Vec<f32>> {
+fn plane(film: &Film, view: View) -> Result<Vec<f32>> {
     let film = films::decode(film)?;
-    Ok(resize(&film.pixels, film.width, film.height, SIDE, SIDE))
+    let mut plane = resize(&film.pixels, film.width, film.height, SIDE, SIDE);
+    if view == View::Frame {
+        paint_over(&mut plane);
+    }
+    Ok(plane)
+}
+
+/// Paints a `SIDE * SIDE` plane middle grey except for the outermost [`FRAME`] pixels.
+pub fn paint_over(plane: &mut [f32]) {
+    for line in plane.chunks_exact_mut(SIDE).take(SIDE - FRAME).skip(FRAME) {
+        line[FRAME..SIDE - FRAME].fill(0.5);
+    }
 }
 
 /// Rotates a `SIDE * SIDE` plane about its centre; bilinear, and what comes from outside is the nearest pixel of the

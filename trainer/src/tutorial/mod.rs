@@ -6,7 +6,7 @@
 //! The protocol is kept with its flaws, because they are the point; the page that [`report`] writes names them. What
 //! differs: the backbone is this project's (EfficientNet-Lite0 instead of VGG16), rotations are drawn from the 31 whole
 //! angles from -15 to 15 degrees so that their features can be computed once, films are read as grey and shrunk with an
-//! antialiased filter, and the split is drawn again for every seed.
+//! antialiased filter, and the split is drawn again for every seed. Two controls are added, see [`Controls`].
 //!
 //! What it does not do: make weights. Nothing here is fit for use.
 
@@ -27,7 +27,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use self::bank::Bank;
+use self::bank::{Bank, View};
 use self::patients::Known;
 use self::report::TutorialReport;
 use crate::cli::TrainArgs;
@@ -95,6 +95,21 @@ pub struct TestFilm {
     pub probability: f32,
 }
 
+/// Accuracies of one seed that should be poor if the films, and nothing else, told the labels apart by the lungs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Controls {
+    /// The same split, but the backbone sees only the frame of each film ([`View::Frame`]), without rotations.
+    pub frame: f64,
+    /// The same split and films, but the labels are dealt out at random: far from a half, something leaks.
+    pub shuffled: f64,
+}
+
+/// Features of all films, whole and of their frames.
+struct Banks {
+    whole: Bank,
+    frame: Bank,
+}
+
 /// What one seed gave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeedResult {
@@ -114,6 +129,8 @@ pub struct SeedResult {
     pub test_accuracy: Vec<f64>,
     /// The test films.
     pub test: Vec<TestFilm>,
+    /// The same seed with something taken away.
+    pub controls: Controls,
     /// Patients on both sides of the split; null where the patients of some films are unknown.
     pub shared: Option<patients::Shared>,
 }
@@ -132,6 +149,7 @@ pub(crate) enum Purpose {
     Split,
     Initialise,
     Epoch,
+    Labels,
 }
 
 /// Independent random numbers for a seed, a purpose and a number.
@@ -202,17 +220,16 @@ pub fn measure(
     }
     let last = protocol.first_seed + protocol.seeds as u64;
     finished.seeds.retain(|result| (protocol.first_seed..last).contains(&result.seed));
-    let missing: Vec<u64> = (protocol.first_seed..last)
-        .filter(|seed| finished.seeds.iter().all(|result| result.seed != *seed))
-        .collect();
+    let missing: Vec<u64> =
+        (protocol.first_seed..last).filter(|seed| finished.seeds.iter().all(|result| result.seed != *seed)).collect();
     if !missing.is_empty() {
-        let bank = bank(manifest, tensors, protocol, device)?;
+        let banks = banks(manifest, tensors, protocol, device)?;
         let bar = progress_bar(missing.len(), "seeds");
         for seed in missing {
             if INTERRUPTED.load(Ordering::Relaxed) {
                 bail!("stopped; go on with the same command and --resume");
             }
-            finished.seeds.push(result(manifest, &bank, &labels, &known, protocol, seed));
+            finished.seeds.push(result(manifest, &banks, &labels, &known, protocol, seed));
             finished.seeds.sort_by_key(|result| result.seed);
             write_whole(&path, &serde_json::to_vec_pretty(&finished)?)?;
             bar.inc(1);
@@ -222,26 +239,37 @@ pub fn measure(
     Ok(TutorialReport::new(manifest, protocol, &known, finished.seeds))
 }
 
-fn bank(manifest: &Manifest, tensors: &NamedTensors, protocol: &Protocol, device: &Device) -> Result<Bank> {
+fn banks(manifest: &Manifest, tensors: &NamedTensors, protocol: &Protocol, device: &Device) -> Result<Banks> {
     let model = inference::folded(tensors, device)?;
-    let bar = progress_bar(manifest.films.len() * (2 * protocol.rotation + 1), "features of rotations");
-    let progress = |done: usize| bar.set_position(done as u64);
-    let bank = Bank::compute(&manifest.films, protocol.rotation, &model, device, &progress)?;
-    bar.finish_and_clear();
-    Ok(bank)
+    let compute = |view: View, rotation: usize, what: &str| {
+        let bar = progress_bar(manifest.films.len() * (2 * rotation + 1), what);
+        let progress = |done: usize| bar.set_position(done as u64);
+        let bank = Bank::compute(&manifest.films, view, rotation, &model, device, &progress)?;
+        bar.finish_and_clear();
+        anyhow::Ok(bank)
+    };
+    let frame = compute(View::Frame, 0, "features of frames")?;
+    Ok(Banks { whole: compute(View::Whole, protocol.rotation, "features of rotations")?, frame })
 }
 
 /// Trains and tests one seed.
 fn result(
     manifest: &Manifest,
-    bank: &Bank,
+    banks: &Banks,
     labels: &[usize],
     known: &[Option<Known>],
     protocol: &Protocol,
     seed: u64,
 ) -> SeedResult {
     let division = divide(labels, protocol.test_share, seed);
-    let trained = network::train(bank, labels, &division, protocol, seed);
+    let mut dealt = labels.to_vec();
+    dealt.shuffle(&mut random(seed, Purpose::Labels, 0));
+    let last = |trained: network::Trained| trained.test_accuracy.last().copied().unwrap_or(0.0);
+    let controls = Controls {
+        frame: last(network::train(&banks.frame, labels, &division, protocol, seed)),
+        shuffled: last(network::train(&banks.whole, &dealt, &division, protocol, seed)),
+    };
+    let trained = network::train(&banks.whole, labels, &division, protocol, seed);
     let mut confusion = Confusion::new(2);
     let mut test = Vec::new();
     for (film, probabilities) in division.test.iter().zip(&trained.probabilities) {
@@ -259,6 +287,7 @@ fn result(
         loss: trained.loss,
         test_accuracy: trained.test_accuracy,
         test,
+        controls,
         shared: patients::shared(known, &division),
     }
 }
@@ -282,7 +311,7 @@ pub fn divide(labels: &[usize], share: f64, seed: u64) -> Division {
 fn fingerprint(manifest: &Manifest, tensors: &NamedTensors, protocol: &Protocol) -> Result<String> {
     let mut hash = Sha256::new();
     let protocol = Protocol { first_seed: 0, seeds: 0, ..protocol.clone() };
-    hash.update(format!("1 {} {}", manifest.digest, serde_json::to_string(&protocol)?));
+    hash.update(format!("2 {} {}", manifest.digest, serde_json::to_string(&protocol)?));
     for (name, tensor) in tensors {
         hash.update(name);
         tensor.values.iter().for_each(|value| hash.update(value.to_le_bytes()));

@@ -45,7 +45,8 @@ pub fn look_up(films: &[Film]) -> Result<Vec<Option<Known>>> {
                     pools.insert(folder.to_owned(), pool(folder)?);
                 }
                 let inside = film.path.strip_prefix(folder).unwrap_or(&film.path);
-                let found = pools[folder].as_ref().and_then(|pool| pool.get(&inside.to_string_lossy().replace('\\', "/")));
+                let found =
+                    pools[folder].as_ref().and_then(|pool| pool.get(&inside.to_string_lossy().replace('\\', "/")));
                 if let Some(known) = found {
                     return Ok(Some(known.clone()));
                 }
@@ -68,7 +69,8 @@ fn pool(folder: &Path) -> Result<Option<HashMap<String, Known>>> {
 
 /// Counts the patients on both sides; `None` if the patient of any film is unknown.
 pub fn shared(known: &[Option<Known>], division: &Division) -> Option<Shared> {
-    let patients: Vec<&str> = known.iter().map(|known| Some(known.as_ref()?.patient.as_str())).collect::<Option<_>>()?;
+    let patients: Vec<&str> =
+        known.iter().map(|known| Some(known.as_ref()?.patient.as_str())).collect::<Option<_>>()?;
     let train: BTreeSet<&str> = division.train.iter().map(|film| patients[*film]).collect();
     let tested: Vec<&str> =
         division.test.iter().map(|film| patients[*film]).filter(|patient| train.contains(patient)).collect();

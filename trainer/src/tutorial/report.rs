@@ -42,6 +42,14 @@ pub struct TutorialReport {
     pub figures: BTreeMap<String, Figure>,
     /// Accuracy over the seeds if each kept the epoch that was best on its test films.
     pub best_epoch: Option<Summary>,
+    /// [`Controls::frame`] over the seeds.
+    ///
+    /// [`Controls::frame`]: super::Controls::frame
+    pub frame: Option<Summary>,
+    /// [`Controls::shuffled`] over the seeds.
+    ///
+    /// [`Controls::shuffled`]: super::Controls::shuffled
+    pub shuffled: Option<Summary>,
     /// Patients on both sides of the split, over the seeds; null where `patients` is.
     pub shared_patients: Option<Summary>,
     /// Each seed.
@@ -150,6 +158,8 @@ impl TutorialReport {
             age_groups,
             patients,
             figures: PUBLISHED.into_iter().filter_map(figure).collect(),
+            frame: summary(&seeds.iter().map(|seed| seed.controls.frame).collect::<Vec<_>>()),
+            shuffled: summary(&seeds.iter().map(|seed| seed.controls.shuffled).collect::<Vec<_>>()),
             best_epoch: summary(&seeds.iter().map(best).collect::<Vec<_>>()),
             shared_patients: shared.and_then(|counts| summary(&counts)),
             seeds,
@@ -180,6 +190,22 @@ impl TutorialReport {
         table
     }
 
+    /// The protocol's accuracy beside that of its controls.
+    fn control_table(&self) -> Table {
+        let mut table = Table::new(["accuracy with", "mean of the seeds (95 % t-interval)", "standard deviation"]);
+        let accuracy = self.figures.get("accuracy").map(|figure| figure.seeds);
+        for (name, summary) in [
+            ("the whole film", accuracy),
+            ("the frame alone, chest painted over", self.frame),
+            ("labels dealt out at random", self.shuffled),
+        ] {
+            let Some(summary) = summary else { continue };
+            let sd = Cell::text(summary.sd.map_or("-".into(), |sd| format!("{sd:.3}")));
+            table.rows.push(vec![Cell::text(name), Cell::Figure(mean(&summary)), sd]);
+        }
+        table
+    }
+
     fn seed_table(&self) -> Table {
         let [first, second] = [&self.classes[0], &self.classes[1]];
         let mut table = Table::new(["seed", "accuracy", "sensitivity", "specificity"]);
@@ -187,6 +213,8 @@ impl TutorialReport {
             format!("{first} called {first} / {second}"),
             format!("{second} called {first} / {second}"),
             "best epoch on the test films".into(),
+            "frame alone".into(),
+            "shuffled labels".into(),
             "patients on both sides".into(),
             "test films of theirs".into(),
         ]);
@@ -205,6 +233,8 @@ impl TutorialReport {
                 Cell::text(row(0)),
                 Cell::text(row(1)),
                 share(seed.test_accuracy.iter().copied().fold(0.0, f64::max)),
+                share(seed.controls.frame),
+                share(seed.controls.shuffled),
                 shared(|shared| shared.patients),
                 shared(|shared| shared.test_films),
             ]);
@@ -214,7 +244,8 @@ impl TutorialReport {
 
     /// The report for a terminal.
     pub fn terminal_table(&self) -> String {
-        format!("{}\n{}", self.seed_table().terminal(), self.summary_table().terminal())
+        let tables = [self.seed_table(), self.summary_table(), self.control_table()];
+        tables.map(|table| table.terminal()).join("\n")
     }
 
     /// Writes `tutorial.json` and `tutorial.html` into `dir`, whole or not at all.
@@ -235,7 +266,8 @@ impl TutorialReport {
             ("specificity", format!("{} left in peace", escape(&self.classes[1]))),
         ] {
             if let Some(figure) = self.figures.get(name) {
-                text += &page::card(name, mean(&figure.seeds), &format!("{explanation}, mean of {} seeds", figure.seeds.n));
+                text +=
+                    &page::card(name, mean(&figure.seeds), &format!("{explanation}, mean of {} seeds", figure.seeds.n));
             }
         }
         text += "</div>\n";
@@ -243,33 +275,56 @@ impl TutorialReport {
             &mut text,
             "Beside the tutorial",
             "The t-interval says how well the mean over seeds is known: the luck of split and training on these same \
-             films. The Wilson interval says what a single test of so few films leaves open; the tutorial published one \
-             such test.",
+             films. Where every seed gives the same figure it shrinks to a point, which is not certainty. The Wilson \
+             interval says what a single test of so few films leaves open; the tutorial published one such test.",
             &self.summary_table(),
         );
+        page::section(
+            &mut text,
+            "What the figure is made of",
+            &format!(
+                "The same seeds and splits, twice more. Frame alone: everything but the outermost tenth of each film is \
+                 painted grey ({} of {} pixels a side are left at each edge; no rotations). What this reaches needs no \
+                 lungs. Labels at random: must be near a half, or test films leak into training.",
+                super::bank::FRAME,
+                deepbreath::preprocess::SIDE
+            ),
+            &self.control_table(),
+        );
         text += &super::words::flaws(self);
-        let explanation = "Each seed draws the split, the initial weights, the order, the rotations and the dropout again.";
+        let explanation =
+            "Each seed draws the split, the initial weights, the order, the rotations and the dropout again.";
         page::section(&mut text, "Every seed", explanation, &self.seed_table());
         text += &super::words::protocol(self);
         page::document("A COVID\u{2011}19 tutorial of 2020, repeated", &text)
     }
 
     fn lead(&self) -> String {
+        let percent = |share: f64| format!("{:.0}\u{a0}%", 100.0 * share);
         let mut text = String::new();
         if let Some(Figure { seeds, lowest, highest, .. }) = self.figures.get("accuracy") {
-            let percent = |share: f64| format!("{:.0}\u{a0}%", 100.0 * share);
-            let _ = writeln!(
+            let spread = if lowest < highest {
+                format!("from {} to {} by the luck of the seed", percent(*lowest), percent(*highest))
+            } else {
+                "the same in every seed".into()
+            };
+            let _ = write!(
                 text,
-                "<p class=\"lead\">Over {} seeds the tutorial's protocol calls <b>{}</b> of its test films right, from {} to \
-                 {} by the luck of the seed. The tutorial drew once and reported 90\u{a0}%.</p>",
+                "<p class=\"lead\">Over {} seeds the tutorial's protocol calls <b>{}</b> of its test films right, {spread}. \
+                 The tutorial drew once and reported 90\u{a0}%.",
                 seeds.n,
                 percent(seeds.mean),
-                percent(*lowest),
-                percent(*highest),
             );
         }
-        text += "<p class=\"soft\">A measurement of a method, not of a product: neither figure says that the network sees the \
-                 disease. Why, stands below.</p>\n";
+        if let Some(frame) = self.frame {
+            let share = percent(frame.mean);
+            let _ = write!(
+                text,
+                " With the chest painted over, so that only the rim of each film is left, it is <b>{share}</b>."
+            );
+        }
+        text += "</p>\n<p class=\"soft\">A measurement of a method, not of a product: no figure here says that the network sees \
+                 the disease. Why, stands below.</p>\n";
         text + &format!("<p class=\"note\"><b>Not a diagnosis.</b> {}</p>\n", page::DISCLAIMER)
     }
 }

@@ -147,7 +147,10 @@ pub(super) fn protocol(report: &TutorialReport) -> String {
                 p.learning_rate, p.learning_rate, p.epochs, p.epochs, p.batch
             ),
         ),
-        ("Augmentation", format!("rotation within {} degrees, the nearest pixel fills what comes from outside", p.rotation)),
+        (
+            "Augmentation",
+            format!("rotation within {} degrees, the nearest pixel fills what comes from outside", p.rotation),
+        ),
         ("Split", format!("{:.0} % of the films of each label are tested on, drawn by film", 100.0 * p.test_share)),
         ("Seeds", format!("{} to {last}", p.first_seed)),
     ] {
@@ -163,6 +166,7 @@ pub(super) fn protocol(report: &TutorialReport) -> String {
             p.rotation,
             p.rotation
         ),
+        "The two controls are added.".into(),
         "Films are read as grey and shrunk with an antialiased filter; the tutorial reads colours and shrinks without one.".into(),
         "The same normal films cannot be had: the tutorial drew its own at random and does not list them.".into(),
         "Random numbers are this project's, so that seed 42 draws another split than scikit-learn's 42.".into(),
