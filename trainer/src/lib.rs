@@ -32,3 +32,4 @@ pub mod tables;
 pub mod tensors;
 pub mod train;
 pub mod training;
+pub mod tutorial;

@@ -132,7 +132,7 @@ fn lead(report: &Report) -> String {
 }
 
 /// A figure as a card with its interval on a scale from 0 to 1.
-fn card(name: &str, figure: Estimate, explanation: &str) -> String {
+pub(crate) fn card(name: &str, figure: Estimate, explanation: &str) -> String {
     let value = figure.value.map_or("–".to_owned(), |v| format!("{v:.3}"));
     let mut text = format!("<div class=\"card\"><h3>{name}</h3><b>{value}</b>");
     let place = |v: f64| 100.0 * v.clamp(0.0, 1.0);

@@ -75,6 +75,9 @@ fn feature(device: DeviceChoice) -> String {
 pub fn run(args: &TrainArgs) -> Result<()> {
     stop_on_interrupt();
     ensure!(args.devices.len() < 2, "several devices are not supported by this build");
+    if args.recipe == "tutorial" {
+        return crate::tutorial::run(args);
+    }
     let mut recipe = Recipe::read(&args.recipe)?;
     if let Some(epochs) = args.epochs {
         recipe.epochs = epochs as usize;
