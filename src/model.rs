@@ -372,7 +372,7 @@ pub fn pool(map: Tensor<4>) -> Tensor<2> {
 
 fn put<const D: usize>(tensors: &mut NamedTensors, name: String, tensor: Tensor<D>) {
     let shape = tensor.dims().to_vec();
-    let values = tensor.into_data().convert::<f32>().into_vec().expect("32-bit values");
+    let values = tensor.into_data().convert::<f32>().try_into_vec().expect("32-bit values");
     tensors.insert(name, NamedTensor { shape, values });
 }
 

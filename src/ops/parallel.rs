@@ -12,18 +12,8 @@ pub(super) fn for_each_chunk(data: &mut [f32], length: usize, work: impl Fn(usiz
     data.chunks_mut(length).enumerate().for_each(|(index, chunk)| work(index, chunk));
 }
 
-/// `work(index)` for each index below `count`, results in order.
-pub(super) fn map<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
-    #[cfg(not(target_arch = "wasm32"))]
-    {
-        use rayon::prelude::*;
-        (0..count).into_par_iter().map(work).collect()
-    }
-    #[cfg(target_arch = "wasm32")]
-    (0..count).map(work).collect()
-}
-
 /// Splits `data` at `borders` (cumulative ends) and hands each part to `work` with its index; returns results in order.
+#[cfg(feature = "training")]
 pub(super) fn map_parts<T: Send>(
     data: &mut [f32],
     ends: &[usize],
