@@ -58,7 +58,7 @@ pub fn fit(features: &[Vec<f32>], labels: &[usize], weights: &[f32], classes: us
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
         model = optimizer.step(recipe.learning_rate, model, gradients);
     }
-    let values = |data: TensorData| data.into_vec::<f32>().expect("32-bit values");
+    let values = |data: TensorData| data.try_into_vec::<f32>().expect("32-bit values");
     let standard = values(model.weight.val().into_data());
     let mut bias = values(model.bias.val().into_data());
     let mut weight = vec![0.0; classes * width];

@@ -33,7 +33,7 @@ fn rows(
     for batch in films.chunks(BATCH) {
         let inputs: Vec<ModelInput> = batch.par_iter().map(|film| films::input(film)).collect::<Result<_>>()?;
         let map = model.feature_map(ModelInput::to_batch(&inputs, device), NormMode::Frozen);
-        let values = read(pool(map)).into_data().convert::<f32>().into_vec::<f32>().expect("32-bit values");
+        let values = read(pool(map)).into_data().convert::<f32>().try_into_vec::<f32>().expect("32-bit values");
         rows.extend(values.chunks_exact(values.len() / batch.len()).map(<[f32]>::to_vec));
         progress(rows.len());
     }

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use trainer::cli::{Cli, Command};
-use trainer::{prepare, train};
+use trainer::{evaluate, predict, prepare, release, train};
 
 /// Training allocates and frees large maps all the time; this allocator keeps their pages.
 #[global_allocator]
@@ -24,9 +24,14 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Prepare(args) => prepare::run(&args),
         Command::Train(args) => train::run(&args),
-        Command::Evaluate(_) => bail!("evaluate is not part of this build"),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::CrossValidate(_) => bail!("cross-validate is not part of this build"),
-        Command::Predict(_) => bail!("predict is not part of this build"),
-        Command::Export(_) => bail!("export is not part of this build"),
+        Command::Predict(args) => {
+            let device = train::device(&args.compute)?;
+            let failed = predict::run(&args.weights, &args.images, args.json, args.saliency.as_deref(), &device)?;
+            ensure!(failed == 0, "{failed} of {} files could not be answered", args.images.len());
+            Ok(())
+        }
+        Command::Export(args) => release::run(&args),
     }
 }

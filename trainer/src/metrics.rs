@@ -10,6 +10,7 @@
 //! is the most probable finding; refusals and abstentions do not take a film out of any figure.
 
 use anyhow::{Result, ensure};
+use crate::dataset::Film;
 use serde::{Deserialize, Serialize};
 
 /// Probabilities are raised to this before a logarithm, so that one certain mistake leaves the mean finite (27.6 nats).
@@ -39,6 +40,21 @@ pub struct Prediction {
 }
 
 impl Prediction {
+    /// What was answered for `film`.
+    pub fn new(film: &Film, logits: Vec<f32>, probabilities: Vec<f32>) -> Self {
+        Self {
+            file: film.name.clone(),
+            label: film.label,
+            source: film.source.clone(),
+            patient_id: film.patient_id.clone(),
+            view: film.view.clone(),
+            age_group: film.age_group.clone(),
+            logits,
+            probabilities,
+            refused: false,
+        }
+    }
+
     /// The most probable finding; of equals, the first.
     pub fn call(&self) -> usize {
         let mut best = 0;

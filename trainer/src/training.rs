@@ -14,6 +14,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
+use deepbreath::decision;
 use deepbreath::model::{Model, ModelConfig, NamedTensors, NormMode, pool};
 use deepbreath::preprocess::{ModelInput, SIDE};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -107,6 +108,15 @@ pub fn squared_norms<M: Module>(module: &M, gradients: &GradientsParams) -> Vec<
     let mut visitor = Norms { gradients, path: Vec::new(), norms: Vec::new() };
     module.visit(&mut visitor);
     visitor.norms
+}
+
+/// An error if Ctrl-C was pressed.
+///
+/// # Errors
+/// Says how to go on.
+pub fn check_interrupted() -> Result<()> {
+    ensure!(!INTERRUPTED.load(Ordering::Relaxed), "stopped by Ctrl-C; nothing was written");
+    Ok(())
 }
 
 /// A progress bar on the terminal; invisible where there is none.
@@ -368,29 +378,13 @@ fn dropout_mask(shape: [usize; 2], keep: f64, seed: u64, epoch: usize, step: usi
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-/// Films and their logits as predictions; probabilities are the plain softmax.
+/// Films and their logits as predictions, uncalibrated.
 pub fn predictions(films: &[&Film], logits: Vec<Vec<f32>>) -> Vec<Prediction> {
-    let softmax = |logits: &[f32]| {
-        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let powers: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
-        let sum: f32 = powers.iter().sum();
-        powers.into_iter().map(|power| power / sum).collect()
+    let judge = |(film, logits): (&&Film, Vec<f32>)| {
+        let probabilities = decision::probabilities(&logits, 1.0);
+        Prediction::new(film, logits, probabilities)
     };
-    films
-        .iter()
-        .zip(logits)
-        .map(|(film, logits)| Prediction {
-            file: film.name.clone(),
-            label: film.label,
-            source: film.source.clone(),
-            patient_id: film.patient_id.clone(),
-            view: film.view.clone(),
-            age_group: film.age_group.clone(),
-            probabilities: softmax(&logits),
-            logits,
-            refused: false,
-        })
-        .collect()
+    films.iter().zip(logits).map(judge).collect()
 }
 
 fn cross_entropy(predictions: &[Prediction]) -> f64 {

@@ -1,0 +1,129 @@
+//! `trainer evaluate`: weights against labelled films, by the library's own path from bytes to probabilities.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use deepbreath::preprocess::ModelInput;
+use deepbreath::{Classifier, Options, decision};
+use rayon::prelude::*;
+use serde::Deserialize;
+
+use crate::calibrate::OperatingPoint;
+use crate::cli::EvaluateArgs;
+use crate::dataset::{Film, Manifest};
+use crate::metrics::Prediction;
+use crate::report::{OodReport, Protocol, Report};
+use crate::train::{device, stop_on_interrupt};
+use crate::training::{check_interrupted, progress_bar};
+use crate::{films, output, provenance, tables};
+
+/// Films of a forward pass.
+const BATCH: usize = 16;
+
+/// Reads a weights file into a classifier and checks its golden vectors.
+///
+/// # Errors
+/// If the file cannot be read, or does not answer as it says it should.
+pub fn load(path: &Path, compute: &crate::cli::ComputeArgs) -> Result<Classifier> {
+    let device = device(compute)?;
+    let bytes = std::fs::read(path)
+        .with_context(|| format!("cannot read the weights {}. Name a weights file with --weights", path.display()))?;
+    let classifier = Classifier::load(&path.display().to_string(), &bytes, &device)?;
+    pollster::block_on(classifier.verify())?;
+    Ok(classifier)
+}
+
+/// The classifier's calibrated answer for every film; labels must follow the classifier's classes.
+///
+/// # Errors
+/// If a film cannot be decoded (the message names it), or Ctrl-C was pressed.
+pub fn predict(classifier: &Classifier, films: &[&Film]) -> Result<Vec<Prediction>> {
+    let bar = progress_bar(films.len(), "classifying");
+    let mut predictions = Vec::with_capacity(films.len());
+    for batch in films.chunks(BATCH) {
+        check_interrupted()?;
+        let inputs: Vec<ModelInput> = batch.par_iter().map(|film| films::input(film)).collect::<Result<_>>()?;
+        let logits = pollster::block_on(classifier.logits_batch(&inputs))?;
+        for (film, logits) in batch.iter().zip(logits) {
+            let probabilities = decision::probabilities(&logits, classifier.metadata().temperature);
+            predictions.push(Prediction::new(film, logits, probabilities));
+        }
+        bar.set_position(predictions.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(predictions)
+}
+
+/// A row of `--ood`.
+#[derive(Debug, Deserialize)]
+struct OodRow {
+    path: String,
+    kind: String,
+}
+
+/// Counts refusals among images that are no frontal chest X-rays; a file that cannot be decoded counts as refused.
+fn out_of_distribution(classifier: &Classifier, csv: &Path) -> Result<OodReport> {
+    let dir = csv.parent().unwrap_or(Path::new("."));
+    let context = || format!("cannot read {} (columns path,kind)", csv.display());
+    let rows: Vec<OodRow> =
+        csv::Reader::from_path(csv).with_context(context)?.deserialize().collect::<Result<_, _>>().with_context(context)?;
+    let bar = progress_bar(rows.len(), "out of distribution");
+    let mut refused = Vec::with_capacity(rows.len());
+    for row in &rows {
+        check_interrupted()?;
+        let path = dir.join(&row.path);
+        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let answer = pollster::block_on(classifier.classify(&row.path, &bytes, &Options::default()));
+        refused.push((row.kind.as_str(), answer.is_err() || answer.is_ok_and(|assessment| assessment.refused)));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(OodReport::new(refused.into_iter()))
+}
+
+/// The metadata's operating points in the form that reports take.
+pub fn operating_points(classifier: &Classifier) -> Vec<OperatingPoint> {
+    let points = classifier.metadata().operating_points.iter();
+    points
+        .map(|point| OperatingPoint {
+            name: point.name.clone(),
+            finding: point.finding.clone(),
+            threshold: f64::from(point.threshold),
+            sensitivity: f64::from(point.sensitivity),
+            specificity: f64::from(point.specificity),
+            n: point.n,
+        })
+        .collect()
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If a file is missing or wrong; the message says which and what to do.
+pub fn run(args: &EvaluateArgs) -> Result<()> {
+    stop_on_interrupt();
+    let classifier = load(&args.weights, &args.compute)?;
+    let classes = classifier.metadata().classes.clone();
+    let mut manifest = Manifest::read(std::slice::from_ref(&args.manifest))?.with_classes(&classes)?;
+    manifest.split_by_patient(classifier.metadata().origin.seed);
+    let films: Vec<&Film> = match args.split.split() {
+        Some(split) => manifest.subset(split),
+        None => manifest.films.iter().collect(),
+    };
+    ensure!(!films.is_empty(), "{} has no films in this split; try --split all", args.manifest.display());
+    let predictions = predict(&classifier, &films)?;
+    let ood = args.ood.as_deref().map(|csv| out_of_distribution(&classifier, csv)).transpose()?;
+    let protocol = Protocol {
+        command: std::env::args().skip(1).fold("trainer".into(), |line, word| line + " " + &word),
+        date: provenance::today(),
+        manifest_digest: manifest.digest.clone(),
+        split: args.split.split().map_or("all", |split| split.word()).into(),
+        weights: classifier.id().into(),
+        ..Protocol::default()
+    };
+    let report = Report::new(&predictions, &classes, &operating_points(&classifier), ood, protocol)?;
+    output::write_evaluation(&report, &predictions, &args.out)?;
+    println!("{}", tables::terminal_table(&report));
+    println!("report: {}", args.out.join("report.html").display());
+    Ok(())
+}

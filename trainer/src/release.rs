@@ -1,0 +1,168 @@
+//! `trainer export`: a finished run becomes a weights file, calibrated on validation films and measured on test films.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, ensure};
+use deepbreath::model::{ModelConfig, NamedTensors};
+use deepbreath::preprocess::PREPROCESSING;
+use deepbreath::weights::{self, DataSource, Measurement, Metadata, OperatingPoint, Origin, FORMAT_VERSION};
+use deepbreath::{Classifier, decision};
+
+use crate::bootstrap::Estimate;
+use crate::cli::{self, ExportArgs, RELEASED_WEIGHTS};
+use crate::dataset::{Film, Manifest, Split};
+use crate::report::{Protocol, Report};
+use crate::train::RunRecord;
+use crate::{calibrate, evaluate, export, metrics::Prediction, provenance, tensors};
+
+/// Licence of the weights: the strictest of their data's.
+const LICENCE: &str = "For education and research only. Not for commercial use, not for any medical decision. \
+                       Several of the sources are non-commercial; see `origin.data`.";
+
+impl From<cli::Precision> for weights::Precision {
+    fn from(precision: cli::Precision) -> Self {
+        match precision {
+            cli::Precision::F16 => Self::F16,
+            cli::Precision::Int8 => Self::Int8,
+            cli::Precision::F32 => Self::F32,
+        }
+    }
+}
+
+/// Sources of the films with their licences.
+fn data_sources(films: &[Film]) -> Vec<DataSource> {
+    let mut sources: BTreeMap<&str, (BTreeSet<&str>, usize)> = BTreeMap::new();
+    for film in films {
+        let entry = sources.entry(&film.source).or_default();
+        entry.0.extend(film.license.as_deref());
+        entry.1 += 1;
+    }
+    sources
+        .into_iter()
+        .map(|(name, (licences, films))| DataSource {
+            name: name.into(),
+            licence: if licences.is_empty() { "not stated".into() } else { Vec::from_iter(licences).join("; ") },
+            films,
+        })
+        .collect()
+}
+
+fn measurement(name: &str, estimate: &Estimate, n: usize, data: &str) -> Option<Measurement> {
+    let (value, low, high) = (estimate.value?, estimate.low?, estimate.high?);
+    Some(Measurement { name: name.into(), value, low, high, n, data: data.into() })
+}
+
+/// What a page should show of the weights: overall figures, and every finding's.
+fn measurements(report: &Report, data: &str) -> Vec<Measurement> {
+    let n = report.n as usize;
+    let overall = [
+        ("balanced accuracy", &report.balanced_accuracy),
+        ("macro AUROC", &report.macro_auroc),
+        ("expected calibration error", &report.ece),
+    ];
+    let mut all: Vec<Measurement> =
+        overall.iter().filter_map(|(name, estimate)| measurement(name, estimate, n, data)).collect();
+    for (finding, figures) in &report.findings {
+        for (name, estimate) in
+            [("AUROC", &figures.auroc), ("sensitivity", &figures.sensitivity), ("specificity", &figures.specificity)]
+        {
+            all.extend(measurement(&format!("{finding} {name}"), estimate, n, data));
+        }
+    }
+    all
+}
+
+/// A classifier of exactly the numbers that the file will hold.
+fn classifier(
+    tensors: &NamedTensors,
+    metadata: &Metadata,
+    precision: weights::Precision,
+    device: &burn::tensor::Device,
+) -> Result<Classifier> {
+    let bytes = weights::write(metadata, tensors, precision)?;
+    Ok(Classifier::load("new weights", &bytes, device)?)
+}
+
+fn with_temperature(predictions: Vec<Prediction>, temperature: f32) -> Vec<Prediction> {
+    predictions
+        .into_iter()
+        .map(|p| Prediction { probabilities: decision::probabilities(&p.logits, temperature), ..p })
+        .collect()
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the run is unfinished, its films are gone, or the file cannot be written.
+pub fn run(args: &ExportArgs) -> Result<()> {
+    let device = burn::tensor::Device::flex();
+    let record = args.run.join("run.json");
+    let record: RunRecord = serde_json::from_slice(
+        &std::fs::read(&record).with_context(|| format!("no finished run: cannot read {}", record.display()))?,
+    )
+    .with_context(|| format!("{} is damaged", record.display()))?;
+    let tensors = tensors::read(&args.run.join("best.safetensors")).context("the run has no best epoch yet")?;
+    let mut manifest = Manifest::read(&record.manifests)?;
+    ensure!(manifest.digest == record.manifest_digest, "the manifests changed since the run; train again");
+    manifest.split_by_patient(record.seed);
+    let precision = args.precision.into();
+    let (commit, date) = provenance::commit();
+    let learned: Vec<Film> = manifest.films.iter().filter(|f| f.split != Some(Split::Test)).cloned().collect();
+    let mut metadata = Metadata {
+        format_version: FORMAT_VERSION,
+        sha256: String::new(),
+        model: ModelConfig::new(record.classes.len()),
+        classes: record.classes.clone(),
+        preprocessing: PREPROCESSING,
+        temperature: 1.0,
+        operating_points: Vec::new(),
+        golden: Vec::new(),
+        measured: Vec::new(),
+        origin: Origin {
+            manifest_digest: record.manifest_digest.clone(),
+            seed: record.seed,
+            commit,
+            recipe: record.recipe.name.clone(),
+            date,
+            data: data_sources(&learned),
+        },
+        licence: LICENCE.into(),
+    };
+    println!("calibrating on validation films");
+    let validation = manifest.subset(Split::Validation);
+    let judged = evaluate::predict(&classifier(&tensors, &metadata, precision, &device)?, &validation)?;
+    let temperature = calibrate::fit_temperature(&judged)?;
+    println!(
+        "temperature {:.3}: negative log likelihood {:.4} to {:.4} on {} films",
+        temperature.temperature, temperature.nll_before, temperature.nll_after, temperature.n
+    );
+    metadata.temperature = temperature.temperature as f32;
+    let judged = with_temperature(judged, metadata.temperature);
+    let data = format!("validation split, {} films", validation.len());
+    metadata.operating_points = calibrate::operating_points(&judged, &record.classes)
+        .into_iter()
+        .map(|point| OperatingPoint {
+            name: point.name,
+            finding: point.finding,
+            threshold: point.threshold as f32,
+            sensitivity: point.sensitivity as f32,
+            specificity: point.specificity as f32,
+            n: point.n,
+            data: data.clone(),
+        })
+        .collect();
+    let test = manifest.subset(Split::Test);
+    if !test.is_empty() {
+        println!("measuring on test films");
+        let judge = classifier(&tensors, &metadata, precision, &device)?;
+        let judged = evaluate::predict(&judge, &test)?;
+        let points = evaluate::operating_points(&judge);
+        let report = Report::new(&judged, &record.classes, &points, None, Protocol::default())?;
+        metadata.measured = measurements(&report, &format!("test split, {} films of the training sources", test.len()));
+    }
+    let name = RELEASED_WEIGHTS.rsplit('/').next().unwrap_or(RELEASED_WEIGHTS);
+    let path = args.out.join(name);
+    let id = export::export(&path, &tensors, &metadata, precision, &device)?;
+    println!("{}: weights {id}, {} bytes", path.display(), path.metadata()?.len());
+    Ok(())
+}
