@@ -20,6 +20,10 @@ const status = element('status', HTMLElement);
 const drop = element('drop', HTMLElement);
 const input = element('file', HTMLInputElement);
 const canvas = element('image', HTMLCanvasElement);
+const overlay = element('overlay', HTMLCanvasElement);
+const saliencyBox = element('saliency', HTMLElement);
+const saliencyFinding = element('saliency-finding', HTMLSelectElement);
+const saliencyOpacity = element('saliency-opacity', HTMLInputElement);
 const invitation = element('invitation', HTMLElement);
 const caption = element('caption', HTMLElement);
 const waiting = element('waiting', HTMLElement);
@@ -73,6 +77,7 @@ function showAssessment(assessment) {
     Time: `${Math.round(timings.total)} ms, of which the network ${Math.round(timings.forward)} ms`,
     Weights: assessment.weights,
   };
+  showSaliency(refused ? [] : assessment.saliency);
   element('facts', HTMLElement).replaceChildren(
     ...Object.entries(facts).flatMap(([name, value]) => [item('dt', name), item('dd', value)]),
   );
@@ -104,7 +109,37 @@ function showImage(name, { width, height, grey }) {
   invitation.hidden = true;
 }
 
+/** @type {Assessment['saliency']} */
+let maps = [];
+
+/** Offers the maps, none of them drawn. @param {Assessment['saliency']} saliency */
+function showSaliency(saliency) {
+  maps = saliency;
+  saliencyFinding.replaceChildren(new Option('nothing', ''), ...maps.map(({ label }) => new Option(sentence(label), label)));
+  saliencyBox.hidden = maps.length === 0;
+  drawSaliency();
+}
+
+/** Draws the chosen map over the image. */
+function drawSaliency() {
+  const map = maps.find(({ label }) => label === saliencyFinding.value);
+  overlay.hidden = !map;
+  saliencyOpacity.disabled = !map;
+  overlay.style.opacity = `${saliencyOpacity.value}%`;
+  const pen = overlay.getContext('2d');
+  if (!map || !pen) return;
+  const grid = new ImageData(map.width, map.height);
+  map.values.forEach((value, index) => grid.data.set([255, 140, 40, 255 * value], 4 * index));
+  const small = new OffscreenCanvas(map.width, map.height);
+  small.getContext('2d')?.putImageData(grid, 0, 0);
+  // The network sees the whole image squeezed to a square, so the grid spans the whole image, whatever its shape.
+  [overlay.width, overlay.height] = [canvas.width, canvas.height];
+  pen.imageSmoothingQuality = 'high';
+  pen.drawImage(small, 0, 0, overlay.width, overlay.height);
+}
+
 function clear() {
+  showSaliency([]);
   element('notes', HTMLElement).replaceChildren();
   canvas.hidden = true;
   caption.hidden = true;
@@ -127,7 +162,7 @@ async function assess(file) {
   setStatus('working', `Reading ${file.name}`);
   try {
     showImage(file.name, await classifier.preview(file, { signal }));
-    showAssessment(await classifier.classify(file, { signal }));
+    showAssessment(await classifier.classify(file, { saliency: true, signal }));
   } catch (error) {
     if (signal.aborted) return;
     showError(error);
@@ -140,6 +175,9 @@ input.addEventListener('change', () => {
   if (file) void assess(file);
   input.value = ''; // So that the same file can be chosen again.
 });
+
+saliencyFinding.addEventListener('change', drawSaliency);
+saliencyOpacity.addEventListener('input', drawSaliency);
 
 // A drop anywhere on the page counts: a miss must not make the browser open the file instead.
 addEventListener('dragover', (event) => {

@@ -76,6 +76,7 @@ impl Geometry {
     }
 
     /// The adjoint of [`Self::gather`].
+    #[cfg(feature = "training")]
     pub(super) fn scatter(&self, patches: &[f32]) -> Vec<f32> {
         let mut x = vec![0.0; self.batch * self.height * self.width * self.channels];
         self.for_each_tap(|from, to| {
@@ -98,6 +99,7 @@ pub(super) fn weight_to_patch_order(weight: &[f32], outputs: usize, g: &Geometry
 }
 
 /// The adjoint (and inverse) of [`weight_to_patch_order`].
+#[cfg(feature = "training")]
 pub(super) fn weight_from_patch_order(weight: &[f32], outputs: usize, g: &Geometry) -> Vec<f32> {
     let taps = g.kernel * g.kernel;
     let mut reordered = Vec::with_capacity(weight.len());
@@ -115,6 +117,7 @@ pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], g: &Geometry, rel
 }
 
 /// Gradients for [`forward`].
+#[cfg(feature = "training")]
 pub(super) fn backward(
     gradient: &[f32],
     out: &[f32],

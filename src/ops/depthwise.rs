@@ -2,16 +2,22 @@
 
 use super::SIX;
 use super::dense::Geometry;
-use super::parallel::{for_each_chunk, map_parts, multiply_add, with_simd};
-use super::pointwise::{Gradients, mask_relu6, sum_parts};
+use super::parallel::{for_each_chunk, multiply_add, with_simd};
+#[cfg(feature = "training")]
+use super::{
+    parallel::map_parts,
+    pointwise::{Gradients, mask_relu6, sum_parts},
+};
 
 /// Channels in flight: one 512-bit or four 128-bit registers. Channel counts are multiples of this.
 const LANES: usize = 16;
 /// Output columns that share one load of the weights.
 const COLUMNS: usize = 4;
 /// Parts with a weight gradient of their own: fixed, so that sums do not depend on the number of threads.
+#[cfg(feature = "training")]
 const PARTS: usize = 4;
 /// Values of the input that one strip of rows may take when weights' gradients are summed.
+#[cfg(feature = "training")]
 const STRIP_VALUES: usize = 64 * 1024;
 
 type Lanes = [f32; LANES];
@@ -143,6 +149,7 @@ fn inside_columns<const K: usize, const S: usize>(g: &Geometry, columns: usize) 
 }
 
 /// Gradients for [`forward`]; `out` is its result.
+#[cfg(feature = "training")]
 pub(super) fn backward(
     gradient: &[f32],
     out: &[f32],
@@ -203,6 +210,7 @@ pub(super) fn backward(
 }
 
 /// Adds one image's weight gradient to `sums` `[K * K, C]`, in strips of rows that stay in the cache.
+#[cfg(feature = "training")]
 #[inline(always)]
 fn weight_gradient_of_image<const K: usize, const S: usize>(
     x: &[f32],
@@ -250,6 +258,7 @@ fn weight_gradient_of_image<const K: usize, const S: usize>(
 }
 
 /// One image's input gradient: the convolution with reversed taps at stride 1, a scatter of rows at stride 2.
+#[cfg(feature = "training")]
 #[inline(always)]
 fn x_gradient_of_image(gradient: &[f32], weight: &[f32], packed: &[f32], g: &Geometry, x_gradient: &mut [f32]) {
     let (rows, columns) = g.out_size();

@@ -13,6 +13,7 @@ pub(super) fn for_each_chunk(data: &mut [f32], length: usize, work: impl Fn(usiz
 }
 
 /// Splits `data` at `borders` (cumulative ends) and hands each part to `work` with its index; returns results in order.
+#[cfg(feature = "training")]
 pub(super) fn map_parts<T: Send>(
     data: &mut [f32],
     ends: &[usize],

@@ -2,11 +2,14 @@
 
 use super::SIX;
 use super::matmul::{Matrix, matmul};
-use super::parallel::{for_each_chunk, map_parts, with_simd};
+#[cfg(feature = "training")]
+use super::parallel::map_parts;
+use super::parallel::{for_each_chunk, with_simd};
 
 /// Values of input and output that one chunk of rows may take, so that it stays in the second-level cache.
 const CHUNK_VALUES: usize = 96 * 1024;
 /// Parts with a weight gradient of their own: fixed, so that sums do not depend on the number of threads.
+#[cfg(feature = "training")]
 const PARTS: usize = 4;
 
 /// Rows of a chunk, for `columns` values a row.
@@ -46,6 +49,7 @@ fn add_bias(out: &mut [f32], bias: &[f32], relu6: bool) {
 }
 
 /// Copies the gradient of the output and zeroes it where ReLU6 was flat. `out` is the forward result.
+#[cfg(feature = "training")]
 #[inline(always)]
 pub(super) fn mask_relu6(gradient: &[f32], out: &[f32], masked: &mut [f32]) {
     for ((masked, gradient), out) in masked.iter_mut().zip(gradient).zip(out) {
@@ -54,6 +58,7 @@ pub(super) fn mask_relu6(gradient: &[f32], out: &[f32], masked: &mut [f32]) {
 }
 
 /// Gradients of a convolution.
+#[cfg(feature = "training")]
 pub(super) struct Gradients {
     /// Of the input; empty if it was not asked for.
     pub(super) x: Vec<f32>,
@@ -64,6 +69,7 @@ pub(super) struct Gradients {
 }
 
 /// Sums the parts' weight and bias gradients in order.
+#[cfg(feature = "training")]
 pub(super) fn sum_parts(x: Vec<f32>, parts: Vec<(Vec<f32>, Vec<f32>)>) -> Gradients {
     let (weight, bias) = parts
         .into_iter()
@@ -77,6 +83,7 @@ pub(super) fn sum_parts(x: Vec<f32>, parts: Vec<(Vec<f32>, Vec<f32>)>) -> Gradie
 }
 
 /// Gradients for [`forward`]: `gradient` and `out` are `[rows, O]`; `out` only matters if `relu6`.
+#[cfg(feature = "training")]
 pub(super) fn backward(
     gradient: &[f32],
     out: &[f32],

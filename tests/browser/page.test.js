@@ -120,6 +120,26 @@ test('the picture shown is the one that Rust decoded', async () => {
   assert.equal(body, 190);
 });
 
+test('evidence for a finding is drawn over the image, and only on demand', async (context) => {
+  const answer = await ask(page, film() ?? { name: 'phantom.png', mimeType: 'image/png', buffer: phantom() });
+  if (answer.call === 'Refused') return context.skip('skipped: the weights refuse the generated film, and there is no other');
+  const overlay = page.locator('#overlay');
+  assert.equal(await overlay.isVisible(), false);
+  let opaque = 0;
+  for (const label of Object.keys(answer.probabilities)) {
+    await page.locator('#saliency-finding').selectOption(label);
+    assert.equal(await overlay.isVisible(), true);
+    opaque += await overlay.evaluate((canvas) => {
+      if (!(canvas instanceof HTMLCanvasElement)) throw new Error('no canvas');
+      const { data } = canvas.getContext('2d')?.getImageData(0, 0, canvas.width, canvas.height) ?? { data: [] };
+      return data.filter((value, index) => index % 4 === 3 && value > 128).length;
+    });
+  }
+  assert.ok(opaque > 0, 'no finding has a position that speaks for it');
+  await page.locator('#saliency-finding').selectOption('');
+  assert.equal(await overlay.isVisible(), false);
+});
+
 test('a broken file is refused in words, with a code, and the next file is answered', async () => {
   const broken = { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('not an image at all') };
   const refused = await ask(page, broken);

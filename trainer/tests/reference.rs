@@ -52,7 +52,7 @@ fn imagenet_logits_agree_folded_and_unfolded() {
         let model = Model::from_tensors(&ModelConfig::new(1000), tensors, &Device::flex()).expect("a model");
         let output = model.forward(wave(1));
         assert_eq!(output.features.dims(), [1, 1280, 7, 7]);
-        output.logits.into_data().into_vec::<f32>().expect("values")
+        output.logits.into_data().try_into_vec::<f32>().expect("values")
     };
     let (unfolded, folded) = (logits(&tensors), logits(&Model::fold(&tensors)));
     assert!(largest_difference(&unfolded, &wanted) < 1e-3, "{}", largest_difference(&unfolded, &wanted));

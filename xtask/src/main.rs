@@ -82,7 +82,7 @@ fn test(place: &Place, weights: &WeightsArgument) -> Result<()> {
     tools::node_modules(place)?;
     let browser = tools::browser()?;
     say("Building and running the Rust tests");
-    cargo(place, ["build", "--release", "--workspace"]).run()?;
+    // Builds the trainer program as well; a separate build would unify features otherwise and compile burn twice.
     cargo(place, ["test", "--release", "--workspace"]).run()?;
     let weights = web::build(place, weights.weights.as_deref())?;
     say("Checking the types of the page");
