@@ -270,6 +270,16 @@ impl Model {
         Ok(model)
     }
 
+    /// Leaves the stem and the first `blocks` blocks as they are in training: their parameters get no gradients.
+    pub fn freeze(mut self, blocks: usize) -> Self {
+        if blocks > 0 {
+            self.stem = self.stem.no_grad();
+        }
+        let freeze = |(index, block): (usize, Block)| if index < blocks { block.no_grad() } else { block };
+        self.blocks = self.blocks.into_iter().enumerate().map(freeze).collect();
+        self
+    }
+
     /// A folded model's worth of reproducible pseudo-random tensors (He-scaled), for tests and benchmarks.
     pub fn random_tensors(config: &ModelConfig, seed: u32) -> NamedTensors {
         let mut state = seed;
@@ -413,20 +423,22 @@ impl Conv {
 
 impl Norm {
     /// Normalises `[B, H, W, C]` by the batch's statistics and updates the stored ones.
+    ///
+    /// Means go axis by axis: sums of 100,000 values in a row would lose three digits of the gradients.
     fn forward(&self, x: Tensor<4>, momentum: f32) -> Tensor<4> {
         let [batch, height, width, channels] = x.dims();
         let count = batch * height * width;
-        let x = x.reshape([count, channels]);
-        let mean = x.clone().mean_dim(0); // [1, C]
+        let mean_of = |x: Tensor<4>| x.mean_dim(2).mean_dim(1).mean_dim(0); // [1, 1, 1, C]
+        let mean = mean_of(x.clone());
         let centred = x - mean.clone();
-        let variance = centred.clone().square().mean_dim(0); // [1, C]
-        let update = |running: &RunningState<Tensor<1>>, batch: Tensor<1>| {
-            running.update(running.value_sync() * (1.0 - momentum) + batch * momentum);
+        let variance = mean_of(centred.clone().square());
+        let update = |running: &RunningState<Tensor<1>>, batch: Tensor<4>| {
+            running.update(running.value_sync() * (1.0 - momentum) + batch.detach().reshape([channels]) * momentum);
         };
         let unbiased = count as f32 / (count.max(2) - 1) as f32;
-        update(&self.mean, mean.detach().reshape([channels]));
-        update(&self.variance, variance.clone().detach().reshape([channels]) * unbiased);
-        let scale = self.weight.val().unsqueeze() / (variance + EPSILON).sqrt();
-        (centred * scale + self.bias.val().unsqueeze()).reshape([batch, height, width, channels])
+        update(&self.mean, mean);
+        update(&self.variance, variance.clone() * unbiased);
+        let along = |parameter: &Param<Tensor<1>>| parameter.val().reshape([1, 1, 1, channels]);
+        centred * (along(&self.weight) / (variance + EPSILON).sqrt()) + along(&self.bias)
     }
 }

@@ -6,7 +6,7 @@ use super::parallel::{for_each_chunk, multiply_add, with_simd};
 #[cfg(feature = "training")]
 use super::{
     parallel::map_parts,
-    pointwise::{Gradients, mask_relu6, sum_parts},
+    pointwise::{Gradients, add_rows, mask_relu6, sum_parts},
 };
 
 /// Channels in flight: one 512-bit or four 128-bit registers. Channel counts are multiples of this.
@@ -183,9 +183,7 @@ pub(super) fn backward(
                     } else {
                         masked.copy_from_slice(&gradient[range.clone()]);
                     }
-                    for row in masked.chunks_exact(g.channels) {
-                        bias_gradient.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-                    }
+                    add_rows(&masked, &mut bias_gradient);
                     match (g.kernel, g.stride) {
                         (3, 1) => weight_gradient_of_image::<3, 1>(x, &masked, g, &mut weight_gradient),
                         (3, 2) => weight_gradient_of_image::<3, 2>(x, &masked, g, &mut weight_gradient),

@@ -57,6 +57,20 @@ pub(super) fn mask_relu6(gradient: &[f32], out: &[f32], masked: &mut [f32]) {
     }
 }
 
+/// Adds the rows of `rows` to `sums`. Some rows at a time: long sums of small terms lose digits.
+#[cfg(feature = "training")]
+#[inline(always)]
+pub(super) fn add_rows(rows: &[f32], sums: &mut [f32]) {
+    let mut few = vec![0.0; sums.len()];
+    for group in rows.chunks(128 * sums.len()) {
+        few.fill(0.0);
+        for row in group.chunks_exact(sums.len()) {
+            few.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+        sums.iter_mut().zip(&few).for_each(|(sum, value)| *sum += value);
+    }
+}
+
 /// Gradients of a convolution.
 #[cfg(feature = "training")]
 pub(super) struct Gradients {
@@ -119,9 +133,7 @@ pub(super) fn backward(
                     } else {
                         masked.copy_from_slice(&gradient[range.clone()]);
                     }
-                    for row in masked.chunks_exact(outputs) {
-                        bias_gradient.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-                    }
+                    add_rows(masked, &mut bias_gradient);
                 },
             );
             let masked = Matrix::new(masked, rows, outputs);

@@ -43,11 +43,11 @@ impl Default for Augmentation {
             shift: 0.06,
             scale: 0.12,
             aspect: 0.15,
-            gamma: 0.35,
-            contrast: 0.15,
-            blur: 1.2,
-            noise: 0.02,
-            erase_corner: 0.15,
+            gamma: 0.25,
+            contrast: 0.1,
+            blur: 1.0,
+            noise: 0.01,
+            erase_corner: 0.1,
         }
     }
 }

@@ -27,6 +27,9 @@ pub struct Recipe {
     pub label_smoothing: f32,
     /// Part of the pooled features that a step ignores.
     pub dropout: f64,
+    /// Blocks, counted from the stem, that keep their ImageNet weights, and the stem with them; 0 trains everything.
+    /// The early layers hold most of the maps' values and so most of the time, and change least.
+    pub frozen_blocks: usize,
     /// Batches whose statistics replace ImageNet's in the batch norms before training, which then stay frozen.
     pub adapt_norms: usize,
     /// Share of the old average in the running average of weights, per step; the average is what is judged and kept.
@@ -55,7 +58,7 @@ pub struct Head {
 
 impl Default for Head {
     fn default() -> Self {
-        Self { steps: 300, learning_rate: 0.01, l2: 1e-3 }
+        Self { steps: 300, learning_rate: 0.01, l2: 0.05 }
     }
 }
 
@@ -65,12 +68,13 @@ impl Default for Recipe {
             name: "default".into(),
             epochs: 14,
             batch: 16,
-            learning_rate: 3e-4,
+            learning_rate: 1.5e-4,
             warm_up: 0.05,
             weight_decay: 0.02,
-            label_smoothing: 0.1,
+            label_smoothing: 0.05,
             dropout: 0.2,
-            adapt_norms: 40,
+            frozen_blocks: 5,
+            adapt_norms: 0,
             averaging: 0.998,
             shared_sources: 2.0,
             patience: 5,

@@ -235,7 +235,7 @@ impl Stage<'_> {
         let (run, recipe) = (self.run, self.run.recipe);
         let device = run.devices[0].clone().autodiff();
         let config = ModelConfig::new(run.classes.len());
-        let mut model = Model::from_tensors(&config, &state.model, &device)?;
+        let mut model = Model::from_tensors(&config, &state.model, &device)?.freeze(recipe.frozen_blocks);
         let mut saved = Instant::now();
         if state.progress == (Progress { fingerprint: state.progress.fingerprint.clone(), ..Progress::default() }) {
             let start = self.validate(&Model::fold(&state.model), &device.clone().inner())?;
