@@ -124,7 +124,7 @@ pub struct SeedResult {
     /// Counts of label (row) against call (column), in the order of the classes.
     pub confusion: Vec<Vec<u64>>,
     /// Mean training loss over the updates of the last epoch.
-    pub loss: f64,
+    pub loss: f32,
     /// Accuracy on the test films after each epoch: what the tutorial watches while it trains.
     pub test_accuracy: Vec<f64>,
     /// The test films.

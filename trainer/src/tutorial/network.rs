@@ -37,7 +37,7 @@ pub struct Trained {
     /// Share of the test films called right after each epoch.
     pub test_accuracy: Vec<f64>,
     /// Mean loss over the updates of the last epoch, dropout on.
-    pub loss: f64,
+    pub loss: f32,
 }
 
 impl Dense {
@@ -137,12 +137,12 @@ pub fn train(bank: &Bank, labels: &[usize], division: &Division, protocol: &Prot
             let mask = tensor(mask, [batch.len(), protocol.hidden], &device);
             let probabilities = network.forward(tensor(x, [batch.len(), width], &device), Some(mask));
             let loss = binary_cross_entropy(probabilities, tensor(targets, [batch.len(), 2], &device));
-            losses.push(loss.clone().into_scalar::<f64>());
+            losses.push(loss.clone().into_scalar::<f32>());
             let gradients = GradientsParams::from_grads(loss.backward(), &network);
             network = optimizer.step(learning_rate(protocol, iteration), network, gradients);
             iteration += 1;
         }
-        trained.loss = losses.iter().sum::<f64>() / losses.len() as f64;
+        trained.loss = losses.iter().sum::<f32>() / losses.len() as f32;
         trained.probabilities = network.probabilities(bank, &division.test, &device);
         let right = |(film, p): &(&usize, &[f32; 2])| call(**p) == labels[**film];
         let right = division.test.iter().zip(&trained.probabilities).filter(right).count();
