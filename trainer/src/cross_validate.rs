@@ -40,7 +40,9 @@ const VERSION: u32 = 1;
 pub fn run(args: &CrossValidateArgs) -> Result<()> {
     stop_on_interrupt();
     if args.recipe == "tutorial" {
-        bail!("the tutorial's protocol has no folds: run it with `trainer train --recipe tutorial`, or give a TOML file");
+        bail!(
+            "the tutorial's protocol has no folds: run it with `trainer train --recipe tutorial`, or give a TOML file"
+        );
     }
     let recipe = Recipe::read(&args.recipe)?;
     let manifest = Manifest::read(std::slice::from_ref(&args.manifest))?;
