@@ -5,15 +5,15 @@ use crate::metrics::Prediction;
 use crate::page;
 use crate::plots::{Figure, figures};
 use crate::report::{Protocol, Report};
-use crate::tables::{Cell, Table, terminal_table};
+use crate::tables::{self, Cell, Table, terminal_table};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Writes `report.json`, `report.html` and one `.svg` per figure into `dir`; `predictions` are the ones that `report`
-/// was measured on.
+/// Writes `report.json`, `report.html`, `report.md` (tables for a model card) and one `.svg` per figure into `dir`;
+/// `predictions` are the ones that `report` was measured on.
 ///
 /// # Errors
 /// Where the folder cannot be written (named).
@@ -21,6 +21,7 @@ pub fn write_evaluation(report: &Report, predictions: &[Prediction], dir: &Path)
     let figures = figures(report, predictions);
     let mut files = drawings(&figures);
     files.push(("report.html".to_owned(), page::evaluation(report, &figures)));
+    files.push(("report.md".to_owned(), tables::markdown_table(report)));
     files.push(("report.json".to_owned(), json(report)?));
     write_all(dir, &files)
 }
