@@ -35,7 +35,7 @@ fn bindgen(place: &Place, folder: &Path) -> Result<()> {
     cargo(place, ["build"]).args(WASM_BUILD).run()?;
     let module = place.target.join("wasm32-unknown-unknown/release/deepbreath.wasm");
     Program::new(wasm_bindgen)
-        .args(["--target", "web", "--remove-producers-section", "--out-dir"])
+        .args(["--target", "web", "--remove-producers-section", "--remove-name-section", "--out-dir"])
         .args([folder, &module])
         .run()
 }
