@@ -21,9 +21,7 @@ struct Film {
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let manifest = arguments
-        .next()
-        .expect("the manifest of the films as first argument");
+    let manifest = arguments.next().expect("the manifest of the films as first argument");
     let films = read(Path::new(&manifest));
     print("WEIGHTS", &fit(&films));
     print("MEAN_FILM", &mean(&films));
@@ -38,13 +36,7 @@ fn main() {
 fn print(name: &str, table: &[f64; CELLS]) {
     println!("const {name}");
     for row in table.chunks(GRID / 2) {
-        println!(
-            "    {},",
-            row.iter()
-                .map(|value| format!("{value:.2}"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        );
+        println!("    {},", row.iter().map(|value| format!("{value:.2}")).collect::<Vec<_>>().join(", "));
     }
 }
 
@@ -64,31 +56,17 @@ fn read(manifest: &Path) -> Vec<Film> {
         }
         for _ in 0..3 {
             let mut cut = |side: usize| {
-                random = random
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 (random >> 33) as usize % (side * 12 / 100).max(1)
             };
             let (left, right) = (cut(film.width), film.width - cut(film.width));
             let (top, bottom) = (cut(film.height), film.height - cut(film.height));
-            let pixels = (top..bottom)
-                .flat_map(|y| &film.pixels[y * film.width + left..y * film.width + right]);
+            let pixels = (top..bottom).flat_map(|y| &film.pixels[y * film.width + left..y * film.width + right]);
             let (width, height) = (right - left, bottom - top);
-            views.extend(cells(&Radiograph {
-                width,
-                height,
-                pixels: pixels.copied().collect(),
-                ..film.clone()
-            }));
+            views.extend(cells(&Radiograph { width, height, pixels: pixels.copied().collect(), ..film.clone() }));
         }
         let inverted = is_inverted(&film) || film.provenance.polarity_corrected;
-        films.push(Film {
-            path,
-            source: fields[2].into(),
-            train: line.ends_with(",train"),
-            inverted,
-            views,
-        });
+        films.push(Film { path, source: fields[2].into(), train: line.ends_with(",train"), inverted, views });
     }
     films
 }
@@ -111,15 +89,9 @@ fn fit(films: &[Film]) -> [f64; CELLS] {
         let mut gradient = weights.map(|weight| 1e-3 * weight);
         for (weight, view) in &samples {
             let pull = weight / total / (1.0 + dot(&weights, view).exp());
-            gradient
-                .iter_mut()
-                .zip(*view)
-                .for_each(|(sum, cell)| *sum -= pull * cell);
+            gradient.iter_mut().zip(*view).for_each(|(sum, cell)| *sum -= pull * cell);
         }
-        weights
-            .iter_mut()
-            .zip(gradient)
-            .for_each(|(weight, slope)| *weight -= 0.3 * slope);
+        weights.iter_mut().zip(gradient).for_each(|(weight, slope)| *weight -= 0.3 * slope);
     }
     weights
 }
@@ -128,9 +100,7 @@ fn fit(films: &[Film]) -> [f64; CELLS] {
 fn mean(films: &[Film]) -> [f64; CELLS] {
     let mut mean = [0.0; CELLS];
     for film in films.iter().filter(|film| film.train) {
-        mean.iter_mut()
-            .zip(film.views[0])
-            .for_each(|(sum, cell)| *sum += cell);
+        mean.iter_mut().zip(film.views[0]).for_each(|(sum, cell)| *sum += cell);
     }
     let norm = (dot(&mean, &mean) / CELLS as f64).sqrt();
     mean.map(|cell| cell / norm)
@@ -139,24 +109,14 @@ fn mean(films: &[Film]) -> [f64; CELLS] {
 fn rates<'a>(name: &str, films: impl Iterator<Item = &'a Film>) {
     let films = films.collect::<Vec<_>>();
     // The inverse of a film has the negated cells, so it would be found if its own are as far on the other side.
-    let found = |film: &&&Film| {
-        evidence(&film.views[0]) > MIN_EVIDENCE && likeness(&film.views[0]) > MIN_LIKENESS
-    };
-    let (count, found) = (
-        films.len() as f64,
-        films.iter().filter(found).count() as f64,
-    );
-    let wrong = films
-        .iter()
-        .filter(|film| film.inverted)
-        .collect::<Vec<_>>();
+    let found = |film: &&&Film| evidence(&film.views[0]) > MIN_EVIDENCE && likeness(&film.views[0]) > MIN_LIKENESS;
+    let (count, found) = (films.len() as f64, films.iter().filter(found).count() as f64);
+    let wrong = films.iter().filter(|film| film.inverted).collect::<Vec<_>>();
     println!(
         "{name}, {count} images: {} taken for inverted ({:.2} %), {:.2} % of the inverses found",
         wrong.len(),
         100.0 * wrong.len() as f64 / count,
         100.0 * found / count
     );
-    wrong
-        .iter()
-        .for_each(|film| println!("    {}", film.path.display()));
+    wrong.iter().for_each(|film| println!("    {}", film.path.display()));
 }

@@ -13,9 +13,7 @@ pub enum Error {
         file: String,
     },
     /// The input is larger than [`crate::radiograph::MAX_FILE_BYTES`].
-    #[error(
-        "{file}: {bytes} bytes, more than the limit of {limit}. Export one film at a time, or a smaller copy"
-    )]
+    #[error("{file}: {bytes} bytes, more than the limit of {limit}. Export one film at a time, or a smaller copy")]
     FileTooLarge {
         /// Name of the input.
         file: String,
@@ -25,9 +23,7 @@ pub enum Error {
         limit: u64,
     },
     /// The image declares more pixels than [`crate::radiograph::MAX_PIXELS`].
-    #[error(
-        "{file}: {width} x {height} pixels, more than the limit of {limit}. Scale the image down first"
-    )]
+    #[error("{file}: {width} x {height} pixels, more than the limit of {limit}. Scale the image down first")]
     TooManyPixels {
         /// Name of the input.
         file: String,
@@ -39,9 +35,7 @@ pub enum Error {
         limit: u64,
     },
     /// The bytes are in no format that is read here.
-    #[error(
-        "{file}: not an image format that is read here ({found}). Use PNG, JPEG, WebP, BMP, TIFF or DICOM"
-    )]
+    #[error("{file}: not an image format that is read here ({found}). Use PNG, JPEG, WebP, BMP, TIFF or DICOM")]
     UnknownFormat {
         /// Name of the input.
         file: String,
@@ -57,9 +51,7 @@ pub enum Error {
         reason: String,
     },
     /// The data contradict their format.
-    #[error(
-        "{file}: the file is damaged ({reason}). Export the image again, as PNG or as uncompressed DICOM"
-    )]
+    #[error("{file}: the file is damaged ({reason}). Export the image again, as PNG or as uncompressed DICOM")]
     Corrupt {
         /// Name of the input.
         file: String,
@@ -90,9 +82,7 @@ pub enum Error {
         reason: String,
     },
     /// A DICOM pixel layout that is not read here.
-    #[error(
-        "{file}: {what} is not read here. Export the film as MONOCHROME2 with 8 or 16 bits allocated"
-    )]
+    #[error("{file}: {what} is not read here. Export the film as MONOCHROME2 with 8 or 16 bits allocated")]
     UnsupportedPhotometric {
         /// Name of the input.
         file: String,
@@ -100,9 +90,7 @@ pub enum Error {
         what: String,
     },
     /// A DICOM file that holds no image, such as a report or a directory.
-    #[error(
-        "{file}: this DICOM file holds no image ({reason}). Choose the file of the film itself"
-    )]
+    #[error("{file}: this DICOM file holds no image ({reason}). Choose the file of the film itself")]
     NoPixelData {
         /// Name of the input.
         file: String,
@@ -110,9 +98,7 @@ pub enum Error {
         reason: String,
     },
     /// A DICOM file given to a build without the `dicom` feature.
-    #[error(
-        "{file}: this build reads no DICOM. Load the build with the `dicom` feature, or convert the film to PNG"
-    )]
+    #[error("{file}: this build reads no DICOM. Load the build with the `dicom` feature, or convert the film to PNG")]
     DicomNotBuilt {
         /// Name of the input.
         file: String,

@@ -27,10 +27,7 @@ fn text(group: u16, number: u16, vr: &str, value: &str) -> Vec<u8> {
 }
 
 fn window(center: &str, width: &str) -> [Vec<u8>; 2] {
-    [
-        text(0x28, 0x1050, "DS", center),
-        text(0x28, 0x1051, "DS", width),
-    ]
+    [text(0x28, 0x1050, "DS", center), text(0x28, 0x1051, "DS", width)]
 }
 
 #[test]
@@ -55,58 +52,24 @@ fn windows_follow_the_formulas_of_the_standard() {
         }
     };
     check(&window("2048", "4096"), &linear(2_048.0, 4_096.0), "linear");
-    check(
-        &window("2048", "1"),
-        &|x| if x > 2_047.5 { 1.0 } else { 0.0 },
-        "threshold",
-    );
-    let with = |function: &str| {
-        [
-            window("2048", "4000").to_vec(),
-            vec![text(0x28, 0x1056, "CS", function)],
-        ]
-        .concat()
-    };
+    check(&window("2048", "1"), &|x| if x > 2_047.5 { 1.0 } else { 0.0 }, "threshold");
+    let with = |function: &str| [window("2048", "4000").to_vec(), vec![text(0x28, 0x1056, "CS", function)]].concat();
     check(&with("LINEAR_EXACT"), &exact(2_048.0, 4_000.0), "exact");
     check(&with("SIGMOID"), &sigmoid(2_048.0, 4_000.0), "sigmoid");
-    let rescaled = [
-        window("0", "4096").to_vec(),
-        vec![
-            text(0x28, 0x1052, "DS", "-1024"),
-            text(0x28, 0x1053, "DS", "0.5"),
-        ],
-    ]
-    .concat();
-    check(
-        &rescaled,
-        &|x| linear(0.0, 4_096.0)(x * 0.5 - 1_024.0),
-        "rescaled",
-    );
+    let rescaled =
+        [window("0", "4096").to_vec(), vec![text(0x28, 0x1052, "DS", "-1024"), text(0x28, 0x1053, "DS", "0.5")]]
+            .concat();
+    check(&rescaled, &|x| linear(0.0, 4_096.0)(x * 0.5 - 1_024.0), "rescaled");
 }
 
 #[test]
 fn window_choices_are_noted() {
     let film = decode(&row("MONOCHROME2", &[0, 100], &window("50\\500", "101\\7")));
-    let expected = GreyMapping::Linear(WindowLevel {
-        center: 50.0,
-        width: 101.0,
-    });
-    assert_eq!(
-        (film.provenance.window, film.pixels),
-        (Some(expected), vec![0.005, 1.0])
-    );
-    assert_eq!(
-        film.provenance.notes,
-        ["The file offers 2 windows; the first was used."]
-    );
+    let expected = GreyMapping::Linear(WindowLevel { center: 50.0, width: 101.0 });
+    assert_eq!((film.provenance.window, film.pixels), (Some(expected), vec![0.005, 1.0]));
+    assert_eq!(film.provenance.notes, ["The file offers 2 windows; the first was used."]);
     let film = decode(&row("MONOCHROME2", &[7, 107], &window("50", "0")));
-    assert_eq!(
-        film.provenance.window,
-        Some(GreyMapping::Percentile {
-            low: 7.0,
-            high: 107.0
-        })
-    );
+    assert_eq!(film.provenance.window, Some(GreyMapping::Percentile { low: 7.0, high: 107.0 }));
     assert!(film.provenance.notes[0].contains("no width"));
 }
 
@@ -115,17 +78,8 @@ fn without_a_window_half_a_percent_is_cut_at_both_ends() {
     let samples = (0..1_000).map(|i| 2 * i).collect::<Vec<_>>();
     let film = decode(&row("MONOCHROME2", &samples, &[]));
     // Nearest ranks 5 and 995 of 1,000.
-    assert_eq!(
-        film.provenance.window,
-        Some(GreyMapping::Percentile {
-            low: 8.0,
-            high: 1_988.0
-        })
-    );
-    assert_eq!(
-        (film.pixels[4], film.pixels[994], film.pixels[499]),
-        (0.0, 1.0, (990.0 / 1_980.0) as f32)
-    );
+    assert_eq!(film.provenance.window, Some(GreyMapping::Percentile { low: 8.0, high: 1_988.0 }));
+    assert_eq!((film.pixels[4], film.pixels[994], film.pixels[499]), (0.0, 1.0, (990.0 / 1_980.0) as f32));
     let flat = decode(&row("MONOCHROME2", &[9; 4], &[]));
     assert_eq!(flat.pixels, [0.0; 4], "one value only: black, not NaN");
 }
@@ -135,14 +89,7 @@ fn padding_is_black_and_outside_the_percentiles() {
     let samples = [[60_000_u16; 500].as_slice(), &[10, 20, 30]].concat();
     for photometric in ["MONOCHROME1", "MONOCHROME2"] {
         let film = decode(&row(photometric, &samples, &[short(0x28, 0x120, 60_000)]));
-        assert_eq!(
-            film.provenance.window,
-            Some(GreyMapping::Percentile {
-                low: 10.0,
-                high: 30.0
-            }),
-            "{photometric}"
-        );
+        assert_eq!(film.provenance.window, Some(GreyMapping::Percentile { low: 10.0, high: 30.0 }), "{photometric}");
         assert_eq!(film.pixels[..500], [0.0; 500], "{photometric}");
         assert_eq!(film.pixels[501], 0.5);
     }
@@ -152,23 +99,11 @@ fn padding_is_black_and_outside_the_percentiles() {
 
 #[test]
 fn signed_samples_and_high_bits() {
-    let signed = [
-        short(0x28, 0x103, 1),
-        text(0x28, 0x1050, "DS", "0.5"),
-        text(0x28, 0x1051, "DS", "2001"),
-    ];
-    let film = decode(&row(
-        "MONOCHROME2",
-        &[(-1_000_i16) as u16, 0, 1_000, i16::MIN as u16],
-        &signed,
-    ));
+    let signed = [short(0x28, 0x103, 1), text(0x28, 0x1050, "DS", "0.5"), text(0x28, 0x1051, "DS", "2001")];
+    let film = decode(&row("MONOCHROME2", &[(-1_000_i16) as u16, 0, 1_000, i16::MIN as u16], &signed));
     assert_eq!(film.pixels, [0.0, 0.5, 1.0, 0.0]);
     // 12 bits stored up to bit 11, signed: 0xF000 above them is not looked at.
-    let twelve = [
-        short(0x28, 0x101, 12),
-        short(0x28, 0x102, 11),
-        short(0x28, 0x103, 1),
-    ];
+    let twelve = [short(0x28, 0x101, 12), short(0x28, 0x102, 11), short(0x28, 0x103, 1)];
     let further = [twelve.to_vec(), window("0.5", "2001").to_vec()].concat();
     let film = decode(&row("MONOCHROME2", &[0xF000, 0x0C18, 0xF3E8], &further));
     assert_eq!(film.pixels, [0.5, 0.0, 1.0]);
@@ -180,48 +115,25 @@ fn signed_samples_and_high_bits() {
 
 /// A lookup table sequence with one item.
 fn table(number: u16, descriptor: [u16; 3], entries: &[u16]) -> Vec<u8> {
-    let item = [
-        element(0x28, 0x3002, "US", &words(&descriptor)),
-        element(0x28, 0x3006, "OW", &words(entries)),
-    ]
-    .concat();
-    let item = [
-        &[0xFE, 0xFF, 0x00, 0xE0][..],
-        &(item.len() as u32).to_le_bytes(),
-        &item,
-    ]
-    .concat();
+    let item =
+        [element(0x28, 0x3002, "US", &words(&descriptor)), element(0x28, 0x3006, "OW", &words(entries))].concat();
+    let item = [&[0xFE, 0xFF, 0x00, 0xE0][..], &(item.len() as u32).to_le_bytes(), &item].concat();
     element(0x28, number, "SQ", &item)
 }
 
 #[test]
 fn lookup_tables() {
     let voi = table(0x3010, [4, 10, 8], &[0, 51, 102, 255]);
-    let film = decode(&row(
-        "MONOCHROME2",
-        &[0, 10, 11, 12, 13, 99],
-        std::slice::from_ref(&voi),
-    ));
-    assert_eq!(
-        film.pixels,
-        [0.0, 0.0, 0.2, 0.4, 1.0, 1.0],
-        "inputs outside take the ends"
-    );
+    let film = decode(&row("MONOCHROME2", &[0, 10, 11, 12, 13, 99], std::slice::from_ref(&voi)));
+    assert_eq!(film.pixels, [0.0, 0.0, 0.2, 0.4, 1.0, 1.0], "inputs outside take the ends");
     assert_eq!(film.provenance.window, Some(GreyMapping::VoiLut));
     let packed = table(0x3010, [4, 10, 8], &[51 << 8, 255 << 8 | 102]);
-    assert_eq!(
-        decode(&row("MONOCHROME2", &[10, 11, 12, 13], &[packed])).pixels,
-        [0.0, 0.2, 0.4, 1.0]
-    );
+    assert_eq!(decode(&row("MONOCHROME2", &[10, 11, 12, 13], &[packed])).pixels, [0.0, 0.2, 0.4, 1.0]);
     let modality = table(0x3000, [3, 0, 16], &[13, 11, 10]);
     let film = decode(&row("MONOCHROME2", &[0, 1, 2], &[modality, voi]));
     assert_eq!(film.pixels, [1.0, 0.2, 0.0], "modality first, then VOI");
     let short = table(0x3010, [5, 0, 16], &[1, 2]);
-    let error = Radiograph::decode(
-        "short",
-        &file(EXPLICIT, &row("MONOCHROME2", &[1], &[short])),
-    )
-    .unwrap_err();
+    let error = Radiograph::decode("short", &file(EXPLICIT, &row("MONOCHROME2", &[1], &[short]))).unwrap_err();
     assert_eq!(error.code(), "corrupt", "{error}");
 }
 
@@ -235,47 +147,22 @@ fn first_frame_colour_and_view() {
     elements.push(text(0x18, 0x5101, "CS", "AP"));
     let film = decode(&elements);
     assert_eq!((film.pixels, film.provenance.frames), (vec![1.0, 0.0], 3));
-    assert_eq!(
-        film.provenance.notes,
-        ["The file holds 3 frames; only the first was read."]
-    );
-    assert_eq!(
-        (film.provenance.modality.as_deref(), film.provenance.view),
-        (Some("DX"), Some(ViewPosition::Ap))
-    );
+    assert_eq!(film.provenance.notes, ["The file holds 3 frames; only the first was read."]);
+    assert_eq!((film.provenance.modality.as_deref(), film.provenance.view), (Some("DX"), Some(ViewPosition::Ap)));
 
     let mut rgb = image("RGB", 2, 1);
-    rgb.retain(|element| {
-        ![0x02, 0x100, 0x101, 0x102].contains(&u16::from_le_bytes([element[2], element[3]]))
-    });
-    rgb.extend([
-        short(0x28, 0x02, 3),
-        short(0x28, 0x100, 8),
-        short(0x28, 0x101, 8),
-        short(0x28, 0x102, 7),
-    ]);
+    rgb.retain(|element| ![0x02, 0x100, 0x101, 0x102].contains(&u16::from_le_bytes([element[2], element[3]])));
+    rgb.extend([short(0x28, 0x02, 3), short(0x28, 0x100, 8), short(0x28, 0x101, 8), short(0x28, 0x102, 7)]);
     let pixel_by_pixel = element(0x7FE0, 0x10, "OB", &[255, 0, 0, 0, 0, 255]);
     let film = decode(&[rgb.clone(), vec![pixel_by_pixel]].concat());
-    assert_eq!(
-        (film.pixels, film.provenance.photometric),
-        (vec![0.299, 0.114], Some(Photometric::Rgb))
-    );
-    let planes = vec![
-        short(0x28, 0x06, 1),
-        element(0x7FE0, 0x10, "OB", &[255, 0, 0, 0, 0, 255]),
-    ];
+    assert_eq!((film.pixels, film.provenance.photometric), (vec![0.299, 0.114], Some(Photometric::Rgb)));
+    let planes = vec![short(0x28, 0x06, 1), element(0x7FE0, 0x10, "OB", &[255, 0, 0, 0, 0, 255])];
     assert_eq!(decode(&[rgb, planes].concat()).pixels, [0.299, 0.114]);
 }
 
 #[test]
 fn patient_data_reach_no_output() {
-    let secrets = [
-        "Musterfrau^Erika",
-        "PID-4711",
-        "19700101",
-        "St. Made-Up Hospital",
-        "spicy free text",
-    ];
+    let secrets = ["Musterfrau^Erika", "PID-4711", "19700101", "St. Made-Up Hospital", "spicy free text"];
     let mut elements = row("MONOCHROME1", &[1, 2, 3], &window("2\\3", "2\\4"));
     elements.extend([
         text(0x08, 0x60, "CS", "DX"),
@@ -288,26 +175,19 @@ fn patient_data_reach_no_output() {
         text(0x18, 0x5101, "CS", secrets[0]),
     ]);
     let film = decode(&elements);
-    let mut outputs = vec![
-        format!("{film:?}"),
-        serde_json::to_string(&film.provenance).expect("serialises"),
-    ];
+    let mut outputs = vec![format!("{film:?}"), serde_json::to_string(&film.provenance).expect("serialises")];
     let mut broken = vec![elements.clone(); 3];
     broken[0].retain(|element| element[..2] != [0xE0, 0x7F]);
     broken[1].extend([text(0x28, 0x3010, "SQ", secrets[0])]);
     broken[2].retain(|element| element[..4] != [0x28, 0, 0x04, 0]);
     broken[2].extend([text(0x28, 0x04, "CS", secrets[0])]);
     for elements in &broken {
-        let error =
-            Radiograph::decode("broken.dcm", &file(EXPLICIT, elements)).expect_err("broken");
+        let error = Radiograph::decode("broken.dcm", &file(EXPLICIT, elements)).expect_err("broken");
         outputs.extend([format!("{error:?}"), error.to_string()]);
     }
     for output in &outputs {
         for secret in secrets {
-            assert!(
-                !output.to_lowercase().contains(&secret.to_lowercase()),
-                "{secret} in {output}"
-            );
+            assert!(!output.to_lowercase().contains(&secret.to_lowercase()), "{secret} in {output}");
         }
         assert!(!output.contains("Musterfrau"), "{output}");
     }
@@ -326,78 +206,27 @@ fn refusals() {
     let mut no_pixels = whole.clone();
     no_pixels.pop();
     let deep = (0..40).fold(Vec::new(), |inner: Vec<u8>, _| {
-        let item = [
-            &[0xFE, 0xFF, 0x00, 0xE0][..],
-            &(inner.len() as u32).to_le_bytes(),
-            &inner,
-        ]
-        .concat();
+        let item = [&[0xFE, 0xFF, 0x00, 0xE0][..], &(inner.len() as u32).to_le_bytes(), &inner].concat();
         element(0x28, 0x3010, "SQ", &item)
     });
     let cases = [
         ("no pixel data", file(EXPLICIT, &no_pixels), "no-pixel-data"),
         ("no rows", file(EXPLICIT, &without(0x10)), "corrupt"),
-        (
-            "zero rows",
-            file(EXPLICIT, &with(0x10, short(0x28, 0x10, 0))),
-            "corrupt",
-        ),
-        (
-            "more rows than samples",
-            file(EXPLICIT, &with(0x10, short(0x28, 0x10, 9))),
-            "truncated",
-        ),
-        (
-            "more frames than samples",
-            file(EXPLICIT, &with(0x08, text(0x28, 0x08, "IS", "99"))),
-            "truncated",
-        ),
-        (
-            "palette",
-            file(
-                EXPLICIT,
-                &with(0x04, text(0x28, 0x04, "CS", "PALETTE COLOR")),
-            ),
-            "unsupported-photometric",
-        ),
-        (
-            "32 bits",
-            file(EXPLICIT, &with(0x100, short(0x28, 0x100, 32))),
-            "unsupported-photometric",
-        ),
-        (
-            "17 of 16 bits",
-            file(EXPLICIT, &with(0x101, short(0x28, 0x101, 17))),
-            "corrupt",
-        ),
-        (
-            "nested 40 deep",
-            file(EXPLICIT, &[whole.clone(), vec![deep]].concat()),
-            "corrupt",
-        ),
+        ("zero rows", file(EXPLICIT, &with(0x10, short(0x28, 0x10, 0))), "corrupt"),
+        ("more rows than samples", file(EXPLICIT, &with(0x10, short(0x28, 0x10, 9))), "truncated"),
+        ("more frames than samples", file(EXPLICIT, &with(0x08, text(0x28, 0x08, "IS", "99"))), "truncated"),
+        ("palette", file(EXPLICIT, &with(0x04, text(0x28, 0x04, "CS", "PALETTE COLOR"))), "unsupported-photometric"),
+        ("32 bits", file(EXPLICIT, &with(0x100, short(0x28, 0x100, 32))), "unsupported-photometric"),
+        ("17 of 16 bits", file(EXPLICIT, &with(0x101, short(0x28, 0x101, 17))), "corrupt"),
+        ("nested 40 deep", file(EXPLICIT, &[whole.clone(), vec![deep]].concat()), "corrupt"),
         (
             "65,535 x 65,535",
-            file(
-                EXPLICIT,
-                &[
-                    with(0x10, short(0x28, 0x10, 65_535)),
-                    vec![short(0x28, 0x11, 65_535)],
-                ]
-                .concat(),
-            ),
+            file(EXPLICIT, &[with(0x10, short(0x28, 0x10, 65_535)), vec![short(0x28, 0x11, 65_535)]].concat()),
             "too-many-pixels",
         ),
         ("half", file(EXPLICIT, &whole)[..200].to_vec(), "truncated"),
-        (
-            "preamble only",
-            file(EXPLICIT, &whole)[..132].to_vec(),
-            "corrupt",
-        ),
-        (
-            "video",
-            file("1.2.840.10008.1.2.4.102", &encapsulated(&no_pixels)),
-            "unsupported-transfer-syntax",
-        ),
+        ("preamble only", file(EXPLICIT, &whole)[..132].to_vec(), "corrupt"),
+        ("video", file("1.2.840.10008.1.2.4.102", &encapsulated(&no_pixels)), "unsupported-transfer-syntax"),
         (
             "progressive JPEG 2000 HT",
             file("1.2.840.10008.1.2.4.203", &encapsulated(&no_pixels)),
@@ -415,12 +244,10 @@ fn refusals() {
 /// Elements with pixel data of one fragment of zeros.
 fn encapsulated(elements: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let items = [
-        0xFE, 0xFF, 0x00, 0xE0, 0, 0, 0, 0, 0xFE, 0xFF, 0x00, 0xE0, 4, 0, 0, 0, 0, 0, 0, 0, 0xFE,
-        0xFF, 0xDD, 0xE0, 0, 0, 0, 0,
+        0xFE, 0xFF, 0x00, 0xE0, 0, 0, 0, 0, 0xFE, 0xFF, 0x00, 0xE0, 4, 0, 0, 0, 0, 0, 0, 0, 0xFE, 0xFF, 0xDD, 0xE0, 0,
+        0, 0, 0,
     ];
-    let head = [
-        0xE0, 0x7F, 0x10, 0x00, b'O', b'B', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF,
-    ];
+    let head = [0xE0, 0x7F, 0x10, 0x00, b'O', b'B', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF];
     [elements, &[[&head[..], &items].concat()]].concat()
 }
 
@@ -429,11 +256,7 @@ fn bomb() -> Vec<u8> {
     use std::io::Write;
     let mut bytes = file("1.2.840.10008.1.2.1.99", &[]);
     let mut encoder = flate2::write::DeflateEncoder::new(&mut bytes, flate2::Compression::fast());
-    (0..200).for_each(|_| {
-        encoder
-            .write_all(&[0; 1_000_000])
-            .expect("a vector takes everything")
-    });
+    (0..200).for_each(|_| encoder.write_all(&[0; 1_000_000]).expect("a vector takes everything"));
     encoder.finish().expect("a vector takes everything");
     bytes
 }

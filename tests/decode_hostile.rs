@@ -27,10 +27,7 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, limit: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % limit.max(1)
     }
 }
@@ -42,37 +39,20 @@ fn damage(name: &str, bytes: &[u8], head: usize, count: usize) -> usize {
     let mut refused = 0;
     for i in 0..count {
         let mut damaged = bytes.to_vec();
-        let reach = if i % 2 == 0 {
-            head.min(bytes.len())
-        } else {
-            bytes.len()
-        };
+        let reach = if i % 2 == 0 { head.min(bytes.len()) } else { bytes.len() };
         if i % 5 == 0 {
             damaged.truncate(random.below(reach));
         } else {
             for _ in 0..=random.below(4) {
                 let at = random.below(reach);
-                damaged[at] = [
-                    0x00,
-                    0xFF,
-                    0x7F,
-                    0x80,
-                    random.below(256) as u8,
-                    damaged[at] ^ 1 << random.below(8),
-                ][random.below(6)];
+                damaged[at] = [0x00, 0xFF, 0x7F, 0x80, random.below(256) as u8, damaged[at] ^ 1 << random.below(8)]
+                    [random.below(6)];
             }
         }
         match Radiograph::decode(name, &damaged) {
             Ok(film) => {
-                assert_eq!(
-                    film.pixels.len(),
-                    film.width * film.height,
-                    "{name}, damage {i}"
-                );
-                assert!(
-                    film.pixels.iter().all(|value| (0.0..=1.0).contains(value)),
-                    "{name}, damage {i}"
-                );
+                assert_eq!(film.pixels.len(), film.width * film.height, "{name}, damage {i}");
+                assert!(film.pixels.iter().all(|value| (0.0..=1.0).contains(value)), "{name}, damage {i}");
             }
             Err(error) => {
                 assert!(error.to_string().starts_with(name), "{error}");
@@ -87,16 +67,10 @@ fn damage(name: &str, bytes: &[u8], head: usize, count: usize) -> usize {
 fn damaged_files_are_refused_or_decoded_but_never_panic() {
     let grey = image::GrayImage::from_fn(40, 30, |x, y| image::Luma([(x * 5 + y * 3) as u8]));
     let picture = image::DynamicImage::ImageLuma8(grey);
-    for format in [
-        image::ImageFormat::Png,
-        image::ImageFormat::Bmp,
-        image::ImageFormat::Tiff,
-        image::ImageFormat::WebP,
-    ] {
+    for format in [image::ImageFormat::Png, image::ImageFormat::Bmp, image::ImageFormat::Tiff, image::ImageFormat::WebP]
+    {
         let mut bytes = Cursor::new(Vec::new());
-        picture
-            .write_to(&mut bytes, format)
-            .expect("the fixture encodes");
+        picture.write_to(&mut bytes, format).expect("the fixture encodes");
         let bytes = bytes.into_inner();
         let refused = damage(format.extensions_str()[0], &bytes, 80, 400);
         assert!(refused > 40, "{format:?}: {refused}");
@@ -106,9 +80,7 @@ fn damaged_files_are_refused_or_decoded_but_never_panic() {
         let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, 85);
         encoder.set_progressive(progressive);
         let rgb = picture.to_rgb8();
-        encoder
-            .encode(&rgb, 40, 30, jpeg_encoder::ColorType::Rgb)
-            .expect("the fixture encodes");
+        encoder.encode(&rgb, 40, 30, jpeg_encoder::ColorType::Rgb).expect("the fixture encodes");
         assert!(damage("jpeg", &bytes, 700, 400) > 40);
     }
     let samples = (0..1_200).map(|i| i * 50 + i % 7).collect::<Vec<u16>>();
@@ -124,24 +96,16 @@ fn damaged_files_are_refused_or_decoded_but_never_panic() {
     let Some(folder) = data::folder("dicom") else {
         return;
     };
-    let mut paths = std::fs::read_dir(folder)
-        .expect("the folder")
-        .map(|entry| entry.expect("an entry").path())
-        .collect::<Vec<_>>();
+    let mut paths =
+        std::fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path()).collect::<Vec<_>>();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "dcm"));
     paths.sort();
     assert_eq!(paths.len(), 18);
     for path in paths {
-        let name = path
-            .file_name()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
         let bytes = std::fs::read(&path).expect("a file");
         // A whole wavelet, JPEG-LS or 12-bit image takes up to a third of a second, the others tens of milliseconds.
-        let slow = ["j2k", "jpegls", "extended"]
-            .iter()
-            .any(|codec| name.contains(codec));
+        let slow = ["j2k", "jpegls", "extended"].iter().any(|codec| name.contains(codec));
         let count = if slow { 12 } else { 40 };
         assert!(damage(&name, &bytes, 3_000, count) > 0, "{name}");
     }

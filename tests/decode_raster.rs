@@ -18,17 +18,12 @@ fn grey() -> GrayImage {
 }
 
 fn expected() -> Vec<f32> {
-    grey()
-        .iter()
-        .map(|&value| f32::from(value) / 255.0)
-        .collect()
+    grey().iter().map(|&value| f32::from(value) / 255.0).collect()
 }
 
 fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    image
-        .write_to(&mut bytes, format)
-        .expect("the fixture encodes");
+    image.write_to(&mut bytes, format).expect("the fixture encodes");
     bytes.into_inner()
 }
 
@@ -36,12 +31,7 @@ fn decode(bytes: &[u8]) -> Radiograph {
     Radiograph::decode("fixture", bytes).expect("the fixture decodes")
 }
 
-fn png_of(
-    color: png::ColorType,
-    depth: png::BitDepth,
-    palette: Option<Vec<u8>>,
-    data: &[u8],
-) -> Vec<u8> {
+fn png_of(color: png::ColorType, depth: png::BitDepth, palette: Option<Vec<u8>>, data: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, WIDTH, HEIGHT);
     encoder.set_color(color);
@@ -70,31 +60,16 @@ fn grey_values_are_exact_in_every_lossless_format() {
     ];
     for (name, image, format, _) in cases {
         let film = decode(&encode(image, format));
-        assert_eq!(
-            (film.width, film.height),
-            (WIDTH as usize, HEIGHT as usize),
-            "{name}"
-        );
-        assert_eq!(
-            film.pixels,
-            expected(),
-            "{name}: equal R, G, B are the grey value to the bit"
-        );
-        assert_eq!(
-            (film.provenance.format.as_str(), film.provenance.chroma),
-            (name, 0.0)
-        );
+        assert_eq!((film.width, film.height), (WIDTH as usize, HEIGHT as usize), "{name}");
+        assert_eq!(film.pixels, expected(), "{name}: equal R, G, B are the grey value to the bit");
+        assert_eq!((film.provenance.format.as_str(), film.provenance.chroma), (name, 0.0));
         assert_eq!(film.provenance.window, None);
     }
 }
 
 #[test]
 fn png_of_1_2_4_and_16_bits_keeps_its_depth() {
-    for (depth, bits) in [
-        (png::BitDepth::One, 1),
-        (png::BitDepth::Two, 2),
-        (png::BitDepth::Four, 4),
-    ] {
+    for (depth, bits) in [(png::BitDepth::One, 1), (png::BitDepth::Two, 2), (png::BitDepth::Four, 4)] {
         let max = (1_u32 << bits) - 1;
         let mut data = Vec::new();
         let mut expected = Vec::new();
@@ -112,53 +87,24 @@ fn png_of_1_2_4_and_16_bits_keeps_its_depth() {
         assert_eq!(film.provenance.bits, bits as u16);
     }
     let deep = |x: u32, y: u32| (y * 13_001 + x * 257 + 1) as u16;
-    let samples = (0..HEIGHT)
-        .flat_map(|y| (0..WIDTH).map(move |x| deep(x, y)))
-        .collect::<Vec<_>>();
-    let data = samples
-        .iter()
-        .flat_map(|value| value.to_be_bytes())
-        .collect::<Vec<_>>();
-    let film = decode(&png_of(
-        png::ColorType::Grayscale,
-        png::BitDepth::Sixteen,
-        None,
-        &data,
-    ));
-    let expected = samples
-        .iter()
-        .map(|&value| f32::from(value) / 65_535.0)
-        .collect::<Vec<_>>();
-    assert_eq!(
-        (film.pixels, film.provenance.bits),
-        (expected, 16),
-        "neighbours differ by less than 1/255"
-    );
+    let samples = (0..HEIGHT).flat_map(|y| (0..WIDTH).map(move |x| deep(x, y))).collect::<Vec<_>>();
+    let data = samples.iter().flat_map(|value| value.to_be_bytes()).collect::<Vec<_>>();
+    let film = decode(&png_of(png::ColorType::Grayscale, png::BitDepth::Sixteen, None, &data));
+    let expected = samples.iter().map(|&value| f32::from(value) / 65_535.0).collect::<Vec<_>>();
+    assert_eq!((film.pixels, film.provenance.bits), (expected, 16), "neighbours differ by less than 1/255");
 }
 
 #[test]
 fn palette_alpha_and_colour_follow_their_rules() {
-    let indices = (0..WIDTH * HEIGHT)
-        .map(|i| (i % 3) as u8)
-        .collect::<Vec<_>>();
+    let indices = (0..WIDTH * HEIGHT).map(|i| (i % 3) as u8).collect::<Vec<_>>();
     let palette = vec![255, 0, 0, 0, 255, 0, 0, 0, 255];
-    let film = decode(&png_of(
-        png::ColorType::Indexed,
-        png::BitDepth::Eight,
-        Some(palette),
-        &indices,
-    ));
+    let film = decode(&png_of(png::ColorType::Indexed, png::BitDepth::Eight, Some(palette), &indices));
     assert_eq!(film.pixels[..3], [0.299, 0.587, 0.114], "Rec. 601 weights");
     assert_eq!(film.provenance.chroma, 1.0);
 
-    let alpha =
-        image::ImageBuffer::from_fn(2, 1, |x, _| LumaA([200_u8, if x == 0 { 0 } else { 102 }]));
+    let alpha = image::ImageBuffer::from_fn(2, 1, |x, _| LumaA([200_u8, if x == 0 { 0 } else { 102 }]));
     let film = decode(&encode(&DynamicImage::ImageLumaA8(alpha), ImageFormat::Png));
-    assert_eq!(
-        film.pixels,
-        [0.0, 200.0 / 255.0 * 0.4],
-        "transparent on black"
-    );
+    assert_eq!(film.pixels, [0.0, 200.0 / 255.0 * 0.4], "transparent on black");
 
     let deep = image::ImageBuffer::from_pixel(1, 1, Rgba([1_u16, 1, 1, 65_535]));
     let film = decode(&encode(&DynamicImage::ImageRgba16(deep), ImageFormat::Png));
@@ -169,10 +115,7 @@ fn palette_alpha_and_colour_follow_their_rules() {
 
     let float = image::ImageBuffer::from_pixel(1, 1, Rgb([0.5_f32, 0.5, 0.5]));
     let bytes = encode(&DynamicImage::ImageRgb32F(float), ImageFormat::Tiff);
-    assert_eq!(
-        Radiograph::decode("float.tif", &bytes).unwrap_err().code(),
-        "unsupported-image"
-    );
+    assert_eq!(Radiograph::decode("float.tif", &bytes).unwrap_err().code(), "unsupported-image");
 }
 
 /// A JPEG of 16 x 16 pixels in two flat halves, left `left` and right `right`; returns the decoded means of the halves.
@@ -182,33 +125,19 @@ fn jpeg_halves(
     right: &[u8],
     edit: impl Fn(Vec<u8>) -> Vec<u8>,
 ) -> [f32; 2] {
-    let data = (0..256)
-        .flat_map(|i| if i % 16 < 8 { left } else { right })
-        .copied()
-        .collect::<Vec<_>>();
+    let data = (0..256).flat_map(|i| if i % 16 < 8 { left } else { right }).copied().collect::<Vec<_>>();
     let mut bytes = Vec::new();
     let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, 100);
     encoder.set_sampling_factor(jpeg_encoder::SamplingFactor::F_1_1);
-    encoder
-        .encode(&data, 16, 16, color)
-        .expect("the fixture encodes");
+    encoder.encode(&data, 16, 16, color).expect("the fixture encodes");
     let film = decode(&edit(bytes));
-    let mean = |from: usize| {
-        film.pixels
-            .chunks(16)
-            .flat_map(|row| &row[from..from + 8])
-            .sum::<f32>()
-            / 128.0
-    };
+    let mean = |from: usize| film.pixels.chunks(16).flat_map(|row| &row[from..from + 8]).sum::<f32>() / 128.0;
     [mean(0), mean(8)]
 }
 
 /// Without its Adobe segment (FF EE, 16 bytes in all).
 fn without_adobe(mut bytes: Vec<u8>) -> Vec<u8> {
-    let at = bytes
-        .windows(2)
-        .position(|pair| pair == [0xFF, 0xEE])
-        .expect("an Adobe segment");
+    let at = bytes.windows(2).position(|pair| pair == [0xFF, 0xEE]).expect("an Adobe segment");
     bytes.drain(at..at + 16);
     bytes
 }
@@ -218,28 +147,15 @@ fn jpeg_ink_becomes_grey() {
     use jpeg_encoder::ColorType::{Cmyk, CmykAsYcck, Luma, Rgb};
     let keep = |bytes| bytes;
     let near = |found: [f32; 2], expected: [f32; 2], what: &str| {
-        let error = (0..2)
-            .map(|i| (found[i] - expected[i]).abs())
-            .fold(0.0, f32::max);
+        let error = (0..2).map(|i| (found[i] - expected[i]).abs()).fold(0.0, f32::max);
         assert!(error < 3.0 / 255.0, "{what}: {found:?}, not {expected:?}");
     };
-    near(
-        jpeg_halves(Luma, &[40], &[220], keep),
-        [40.0 / 255.0, 220.0 / 255.0],
-        "grey",
-    );
-    near(
-        jpeg_halves(Rgb, &[255, 0, 0], &[0, 0, 255], keep),
-        [0.299, 0.114],
-        "RGB",
-    );
+    near(jpeg_halves(Luma, &[40], &[220], keep), [40.0 / 255.0, 220.0 / 255.0], "grey");
+    near(jpeg_halves(Rgb, &[255, 0, 0], &[0, 0, 255], keep), [0.299, 0.114], "RGB");
     // The encoder takes ink (255 = full) and stores it inverted, with the Adobe segment.
     let (light, dark) = ([0, 0, 0, 51], [0, 0, 0, 204]);
     let through = jpeg_halves(Cmyk, &light, &dark, keep);
-    let other = [
-        jpeg_halves(Cmyk, &light, &dark, without_adobe),
-        jpeg_halves(CmykAsYcck, &light, &dark, keep),
-    ];
+    let other = [jpeg_halves(Cmyk, &light, &dark, without_adobe), jpeg_halves(CmykAsYcck, &light, &dark, keep)];
     near(through, [0.8, 0.2], "CMYK, Adobe");
     near(other[1], [0.8, 0.2], "YCCK, Adobe");
     // The same samples taken as they stand are C = M = Y = full ink: black.
@@ -262,11 +178,8 @@ fn exif_orientation_is_applied() {
     ];
     let bytes = encode(&DynamicImage::ImageLuma8(grey()), ImageFormat::Png);
     for (orientation, first, second) in cases {
-        let tiff = [
-            b"MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".as_slice(),
-            &[orientation, 0, 0, 0, 0, 0, 0],
-        ]
-        .concat();
+        let tiff = [b"MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".as_slice(), &[orientation, 0, 0, 0, 0, 0, 0]]
+            .concat();
         let mut chunk = [b"eXIf".as_slice(), &tiff].concat();
         let crc = crc32(&chunk);
         chunk.splice(0..0, (tiff.len() as u32).to_be_bytes());
@@ -276,53 +189,23 @@ fn exif_orientation_is_applied() {
         let film = decode(&bytes);
         assert_eq!(film.provenance.orientation, orientation);
         let swapped = orientation >= 5;
-        let size = if swapped {
-            (HEIGHT, WIDTH)
-        } else {
-            (WIDTH, HEIGHT)
-        };
-        assert_eq!(
-            (film.width as u32, film.height as u32),
-            size,
-            "orientation {orientation}"
-        );
+        let size = if swapped { (HEIGHT, WIDTH) } else { (WIDTH, HEIGHT) };
+        assert_eq!((film.width as u32, film.height as u32), size, "orientation {orientation}");
         let found = [film.pixels[0], film.pixels[1]].map(|v| (v * 255.0).round() as u8);
-        assert_eq!(
-            found,
-            [value(first.0, first.1), value(second.0, second.1)],
-            "orientation {orientation}"
-        );
+        assert_eq!(found, [value(first.0, first.1), value(second.0, second.1)], "orientation {orientation}");
     }
     let mut jpeg = Vec::new();
     let mut encoder = jpeg_encoder::Encoder::new(&mut jpeg, 90);
-    encoder
-        .add_exif_metadata(b"MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0")
-        .expect("exif");
-    encoder
-        .encode(
-            &grey(),
-            WIDTH as u16,
-            HEIGHT as u16,
-            jpeg_encoder::ColorType::Luma,
-        )
-        .expect("jpeg");
+    encoder.add_exif_metadata(b"MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0").expect("exif");
+    encoder.encode(&grey(), WIDTH as u16, HEIGHT as u16, jpeg_encoder::ColorType::Luma).expect("jpeg");
     let film = decode(&jpeg);
-    assert_eq!(
-        (film.provenance.orientation, film.width, film.height),
-        (6, HEIGHT as usize, WIDTH as usize)
-    );
+    assert_eq!((film.provenance.orientation, film.width, film.height), (6, HEIGHT as usize, WIDTH as usize));
 }
 
 /// CRC-32 of PNG chunks (PNG specification, annex D).
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-            if crc & 1 == 1 {
-                0xEDB8_8320 ^ (crc >> 1)
-            } else {
-                crc >> 1
-            }
-        })
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { 0xEDB8_8320 ^ (crc >> 1) } else { crc >> 1 })
     })
 }
 
@@ -339,13 +222,8 @@ fn refusals_name_file_and_code() {
     hollow[29..33].copy_from_slice(&crc.to_be_bytes());
     let mut jpeg = Vec::new();
     let encoder = jpeg_encoder::Encoder::new(&mut jpeg, 90);
-    encoder
-        .encode(&[90; 64 * 64], 64, 64, jpeg_encoder::ColorType::Luma)
-        .expect("jpeg");
-    let sof = jpeg
-        .windows(2)
-        .position(|pair| pair == [0xFF, 0xC0])
-        .expect("a baseline frame");
+    encoder.encode(&[90; 64 * 64], 64, 64, jpeg_encoder::ColorType::Luma).expect("jpeg");
+    let sof = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).expect("a baseline frame");
     let mut wide = jpeg.clone();
     wide[sof + 5..sof + 9].copy_from_slice(&[0xFF; 4]);
     let mut flat = jpeg.clone();
@@ -353,16 +231,8 @@ fn refusals_name_file_and_code() {
     let cases: [(&str, Vec<u8>, &str); 11] = [
         ("nothing", vec![], "empty"),
         ("text", b"hello, world".to_vec(), "unknown-format"),
-        (
-            "gif",
-            b"GIF89a\x01\0\x01\0\0\0\0;".to_vec(),
-            "unknown-format",
-        ),
-        (
-            "large",
-            vec![0; deepbreath::radiograph::MAX_FILE_BYTES + 1],
-            "file-too-large",
-        ),
+        ("gif", b"GIF89a\x01\0\x01\0\0\0\0;".to_vec(), "unknown-format"),
+        ("large", vec![0; deepbreath::radiograph::MAX_FILE_BYTES + 1], "file-too-large"),
         ("png, half", png[..png.len() / 2].to_vec(), "truncated"),
         ("png, huge", huge, "too-many-pixels"),
         ("png, hollow", hollow, "truncated"),

@@ -113,7 +113,8 @@ mod training {
             spec: ConvSpec,
         ) -> FloatTensor<Self> {
             let nodes = [x.node(), weight.node(), bias.node()];
-            let [x, weight, bias] = [x.into_primitive(), weight.into_primitive(), bias.into_primitive()].map(|t| t.to_contiguous());
+            let [x, weight, bias] =
+                [x.into_primitive(), weight.into_primitive(), bias.into_primitive()].map(|t| t.to_contiguous());
             let out = convolve(&x, &weight, &bias, spec);
             match ConvBackward.prepare::<C>(nodes).compute_bound().stateful() {
                 OpsKind::Tracked(prep) => prep.finish(Saved { x, weight, out: out.clone(), spec }, out),

@@ -18,11 +18,7 @@ mod matmul;
 mod parallel;
 mod pointwise;
 
-use burn::backend::{
-    Backend, Dispatch, backend_extension,
-    ops::ConvOptions,
-    tensor::FloatTensor,
-};
+use burn::backend::{Backend, Dispatch, backend_extension, ops::ConvOptions, tensor::FloatTensor};
 use burn::tensor::{Shape, Tensor};
 
 /// Largest value of ReLU6.
@@ -82,11 +78,7 @@ fn conv_by_primitives<B: Backend>(
 
 /// [`ConvOps::conv_bias_act`] on tensors of any device.
 pub fn conv_bias_act(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, spec: ConvSpec) -> Tensor<4> {
-    let result = <Dispatch as ConvOps>::conv_bias_act(
-        x.into_dispatch(),
-        weight.into_dispatch(),
-        bias.into_dispatch(),
-        spec,
-    );
+    let result =
+        <Dispatch as ConvOps>::conv_bias_act(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch(), spec);
     Tensor::from_dispatch(result)
 }

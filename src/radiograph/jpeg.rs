@@ -32,24 +32,16 @@ pub(super) struct Decoded {
 
 /// Reads the markers up to the first frame header, without decoding.
 pub(super) fn header(file: &str, bytes: &[u8]) -> Result<Header, Error> {
-    let truncated = || Error::Truncated {
-        file: file.into(),
-        reason: "no JPEG frame header".into(),
-    };
+    let truncated = || Error::Truncated { file: file.into(), reason: "no JPEG frame header".into() };
     let mut adobe = false;
     let mut rest = bytes.get(2..).ok_or_else(truncated)?;
     loop {
-        let start = rest.windows(2).position(|pair| {
-            pair[0] == 0xFF && !matches!(pair[1], 0x00 | 0x01 | 0xD0..=0xD8 | 0xFF)
-        });
+        let start =
+            rest.windows(2).position(|pair| pair[0] == 0xFF && !matches!(pair[1], 0x00 | 0x01 | 0xD0..=0xD8 | 0xFF));
         rest = &rest[start.ok_or_else(truncated)?..];
         let marker = rest[1];
-        let &[high, low] = rest.get(2..4).ok_or_else(truncated)? else {
-            unreachable!("a range of two bytes")
-        };
-        let segment = rest
-            .get(4..2 + usize::from(u16::from_be_bytes([high, low])).max(2))
-            .ok_or_else(truncated)?;
+        let &[high, low] = rest.get(2..4).ok_or_else(truncated)? else { unreachable!("a range of two bytes") };
+        let segment = rest.get(4..2 + usize::from(u16::from_be_bytes([high, low])).max(2)).ok_or_else(truncated)?;
         match marker {
             0xEE if segment.starts_with(b"Adobe") => adobe = true,
             0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF | 0xF7 => {
@@ -57,14 +49,7 @@ pub(super) fn header(file: &str, bytes: &[u8]) -> Result<Header, Error> {
                     return Err(truncated());
                 };
                 let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
-                return Ok(Header {
-                    process: marker,
-                    precision,
-                    width,
-                    height,
-                    components,
-                    adobe,
-                });
+                return Ok(Header { process: marker, precision, width, height, components, adobe });
             }
             0xD9 | 0xDA => return Err(truncated()),
             _ => {}
@@ -82,61 +67,40 @@ pub(super) fn decode(file: &str, bytes: &[u8], rgb: bool) -> Result<Decoded, Err
     if width * height > MAX_PIXELS_PER_BYTE * bytes.len() as u64 && header.process != 0xC3 {
         return Err(Error::Truncated {
             file: file.into(),
-            reason: format!(
-                "{width} x {height} pixels cannot come from {} bytes",
-                bytes.len()
-            ),
+            reason: format!("{width} x {height} pixels cannot come from {} bytes", bytes.len()),
         });
     }
     if header.process == 0xC1 && header.precision == 12 && header.components == 1 {
         let (width, height) = (usize::from(header.width), usize::from(header.height));
         let samples = jpeg12::decode(bytes, width, height, 12).map_err(|fault| match fault {
-            jpeg12::Fault::Truncated => Error::Truncated {
-                file: file.into(),
-                reason: "JPEG data stop before the last row".into(),
-            },
+            jpeg12::Fault::Truncated => {
+                Error::Truncated { file: file.into(), reason: "JPEG data stop before the last row".into() }
+            }
             jpeg12::Fault::Corrupt(what) => corrupt(file, what),
         })?;
-        return Ok(Decoded {
-            header,
-            samples,
-            exif: None,
-        });
+        return Ok(Decoded { header, samples, exif: None });
     }
     let mut decoder = Decoder::new(bytes);
     if rgb && header.components == 3 {
         decoder.set_color_transform(ColorTransform::RGB);
     }
-    let data = decoder
-        .decode()
-        .map_err(|error| refusal(file, &header, error))?;
+    let data = decoder.decode().map_err(|error| refusal(file, &header, error))?;
     let info = decoder.info().ok_or_else(|| corrupt(file, "no frame"))?;
     if (info.width, info.height) != (header.width, header.height) {
         return Err(corrupt(file, "two frame headers of different size"));
     }
     let samples: Vec<u16> = match info.pixel_format {
-        PixelFormat::L8 | PixelFormat::RGB24 => {
-            data.iter().map(|&value| u16::from(value)).collect()
-        }
-        PixelFormat::L16 => data
-            .chunks_exact(2)
-            .map(|pair| u16::from_ne_bytes([pair[0], pair[1]]))
-            .collect(),
+        PixelFormat::L8 | PixelFormat::RGB24 => data.iter().map(|&value| u16::from(value)).collect(),
+        PixelFormat::L16 => data.chunks_exact(2).map(|pair| u16::from_ne_bytes([pair[0], pair[1]])).collect(),
         PixelFormat::CMYK32 => {
             header.components = 3;
-            data.chunks_exact(4)
-                .flat_map(|ink| rgb_of_ink(ink, header.adobe))
-                .collect()
+            data.chunks_exact(4).flat_map(|ink| rgb_of_ink(ink, header.adobe)).collect()
         }
     };
     if samples.len() as u64 != width * height * u64::from(header.components) {
         return Err(corrupt(file, "samples and frame size disagree"));
     }
-    Ok(Decoded {
-        header,
-        samples,
-        exif: decoder.exif_data().map(<[u8]>::to_vec),
-    })
+    Ok(Decoded { header, samples, exif: decoder.exif_data().map(<[u8]>::to_vec) })
 }
 
 /// RGB of one pixel of `jpeg-decoder`'s CMYK, which is ink coverage on the assumption that the file stores it
@@ -148,27 +112,17 @@ fn rgb_of_ink(ink: &[u8], adobe: bool) -> [u16; 3] {
 }
 
 fn corrupt(file: &str, reason: &str) -> Error {
-    Error::Corrupt {
-        file: file.into(),
-        reason: format!("JPEG: {reason}"),
-    }
+    Error::Corrupt { file: file.into(), reason: format!("JPEG: {reason}") }
 }
 
 fn refusal(file: &str, header: &Header, error: JpegError) -> Error {
     match error {
         JpegError::Unsupported(feature) => Error::UnsupportedImage {
             file: file.into(),
-            what: format!(
-                "JPEG process SOF{} with {} bits ({feature:?})",
-                header.process & 0x0F,
-                header.precision
-            ),
+            what: format!("JPEG process SOF{} with {} bits ({feature:?})", header.process & 0x0F, header.precision),
         },
         JpegError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Error::Truncated {
-                file: file.into(),
-                reason: "JPEG data stop before the last row".into(),
-            }
+            Error::Truncated { file: file.into(), reason: "JPEG data stop before the last row".into() }
         }
         error => corrupt(file, &error.to_string()),
     }

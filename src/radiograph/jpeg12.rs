@@ -18,9 +18,9 @@ const COSINE: [f64; 9] = [
 
 /// Places of the coefficients in the order of the stream (T.81, figure A.6).
 const ZIGZAG: [usize; 64] = [
-    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
-    13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
-    52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21,
+    28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54,
+    47, 55, 62, 63,
 ];
 
 /// Why a stream is not decoded.
@@ -33,38 +33,25 @@ pub(super) enum Fault {
 }
 
 /// Decodes the samples of a frame of `width` x `height` pixels with `precision` bits, whose header is known to say so.
-pub(super) fn decode(
-    bytes: &[u8],
-    width: usize,
-    height: usize,
-    precision: u8,
-) -> Result<Vec<u16>, Fault> {
+pub(super) fn decode(bytes: &[u8], width: usize, height: usize, precision: u8) -> Result<Vec<u16>, Fault> {
     let mut tables = Tables::default();
     let mut rest = bytes.get(2..).ok_or(Fault::Truncated)?;
     let scan = loop {
-        let start = rest
-            .iter()
-            .position(|&byte| byte != 0xFF)
-            .ok_or(Fault::Truncated)?;
+        let start = rest.iter().position(|&byte| byte != 0xFF).ok_or(Fault::Truncated)?;
         if start == 0 {
             return Err(Fault::Corrupt("no marker between segments"));
         }
         let marker = rest[start];
         let length = rest.get(start + 1..start + 3).ok_or(Fault::Truncated)?;
         let length = usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
-        let segment = rest
-            .get(start + 3..start + 1 + length)
-            .ok_or(Fault::Truncated)?;
+        let segment = rest.get(start + 3..start + 1 + length).ok_or(Fault::Truncated)?;
         rest = &rest[start + 1 + length..];
         match marker {
             0xC4 => tables.huffman(segment)?,
             0xDB => tables.quantisation(segment)?,
             0xDD => {
-                tables.restart = usize::from(u16::from_be_bytes(
-                    segment
-                        .try_into()
-                        .map_err(|_| Fault::Corrupt("restart interval"))?,
-                ))
+                tables.restart =
+                    usize::from(u16::from_be_bytes(segment.try_into().map_err(|_| Fault::Corrupt("restart interval"))?))
             }
             // Precision, size, one component: identifier, sampling, table.
             0xC0 | 0xC1 => tables.quantiser = usize::from(*segment.get(8).ok_or(Fault::Truncated)?),
@@ -73,27 +60,13 @@ pub(super) fn decode(
             _ => {}
         }
     };
-    let quantiser = tables
-        .quantisers
-        .get(tables.quantiser)
-        .and_then(Option::as_ref);
-    let dc = tables
-        .codes
-        .get(usize::from(scan >> 4))
-        .and_then(Option::as_ref);
-    let ac = tables
-        .codes
-        .get(4 + usize::from(scan & 15))
-        .and_then(Option::as_ref);
+    let quantiser = tables.quantisers.get(tables.quantiser).and_then(Option::as_ref);
+    let dc = tables.codes.get(usize::from(scan >> 4)).and_then(Option::as_ref);
+    let ac = tables.codes.get(4 + usize::from(scan & 15)).and_then(Option::as_ref);
     let (Some(quantiser), Some(dc), Some(ac)) = (quantiser, dc, ac) else {
         return Err(Fault::Corrupt("a table is missing"));
     };
-    let mut bits = Bits {
-        bytes: rest,
-        at: 0,
-        byte: 0,
-        left: 0,
-    };
+    let mut bits = Bits { bytes: rest, at: 0, byte: 0, left: 0 };
     let mut samples = vec![0; width * height];
     let (columns, rows) = (width.div_ceil(8), height.div_ceil(8));
     let mut prediction = 0;
@@ -104,11 +77,7 @@ pub(super) fn decode(
         }
         let coefficients = bits.block(dc, ac, quantiser, &mut prediction)?;
         let (left, top) = (block % columns * 8, block / columns * 8);
-        for (y, row) in inverse(&coefficients)
-            .chunks_exact(8)
-            .enumerate()
-            .take(height - top)
-        {
+        for (y, row) in inverse(&coefficients).chunks_exact(8).enumerate().take(height - top) {
             for (x, value) in row.iter().enumerate().take(width - left) {
                 let level = value + f64::from(1_u32 << (precision - 1)) + 0.5;
                 let most = f64::from((1_u32 << precision) - 1);
@@ -140,15 +109,9 @@ impl Tables {
         while let Some((&kind, rest)) = segment.split_first() {
             let size = if kind >> 4 == 0 { 1 } else { 2 };
             let values = rest.get(..64 * size).ok_or(Fault::Truncated)?;
-            let table = self
-                .quantisers
-                .get_mut(usize::from(kind & 15))
-                .ok_or(Fault::Corrupt("quantisation table"))?;
-            let value = |i: usize| {
-                values[i * size..(i + 1) * size]
-                    .iter()
-                    .fold(0, |sum, &byte| sum << 8 | i32::from(byte))
-            };
+            let table = self.quantisers.get_mut(usize::from(kind & 15)).ok_or(Fault::Corrupt("quantisation table"))?;
+            let value =
+                |i: usize| values[i * size..(i + 1) * size].iter().fold(0, |sum, &byte| sum << 8 | i32::from(byte));
             *table = Some(std::array::from_fn(value));
             segment = &rest[64 * size..];
         }
@@ -158,14 +121,8 @@ impl Tables {
     /// T.81, B.2.4.2.
     fn huffman(&mut self, mut segment: &[u8]) -> Result<(), Fault> {
         while let Some((&kind, rest)) = segment.split_first() {
-            let counts: [u8; 16] = rest
-                .get(..16)
-                .and_then(|bytes| bytes.try_into().ok())
-                .ok_or(Fault::Truncated)?;
-            let total = counts
-                .iter()
-                .map(|&count| usize::from(count))
-                .sum::<usize>();
+            let counts: [u8; 16] = rest.get(..16).and_then(|bytes| bytes.try_into().ok()).ok_or(Fault::Truncated)?;
+            let total = counts.iter().map(|&count| usize::from(count)).sum::<usize>();
             let values = rest.get(16..16 + total).ok_or(Fault::Truncated)?.to_vec();
             if kind >> 4 > 1 || kind & 15 > 3 {
                 return Err(Fault::Corrupt("Huffman table"));
@@ -208,13 +165,8 @@ impl Bits<'_> {
         for &count in &code.counts {
             word |= self.bit()?;
             if word - first < i32::from(count) {
-                let place = index
-                    + usize::try_from(word - first).map_err(|_| Fault::Corrupt("Huffman code"))?;
-                return code
-                    .values
-                    .get(place)
-                    .copied()
-                    .ok_or(Fault::Corrupt("Huffman code"));
+                let place = index + usize::try_from(word - first).map_err(|_| Fault::Corrupt("Huffman code"))?;
+                return code.values.get(place).copied().ok_or(Fault::Corrupt("Huffman code"));
             }
             index += usize::from(count);
             first = (first + i32::from(count)) << 1;
@@ -229,21 +181,11 @@ impl Bits<'_> {
         for _ in 0..size {
             value = value << 1 | self.bit()?;
         }
-        Ok(if size > 0 && value < 1 << (size - 1) {
-            value - (1 << size) + 1
-        } else {
-            value
-        })
+        Ok(if size > 0 && value < 1 << (size - 1) { value - (1 << size) + 1 } else { value })
     }
 
     /// One block of dequantised coefficients (T.81, F.2.2.1 and F.2.2.2).
-    fn block(
-        &mut self,
-        dc: &Code,
-        ac: &Code,
-        quantiser: &[i32; 64],
-        prediction: &mut i32,
-    ) -> Result<[f64; 64], Fault> {
+    fn block(&mut self, dc: &Code, ac: &Code, quantiser: &[i32; 64], prediction: &mut i32) -> Result<[f64; 64], Fault> {
         let mut block = [0.0; 64];
         let size = self.symbol(dc)?;
         // 12-bit samples need at most 15 (table F.1), and the sum stays a 16-bit number.
@@ -291,15 +233,10 @@ fn inverse(block: &[f64; 64]) -> [f64; 64] {
         let m = (2 * x + 1) * u % 32;
         let m = if m > 16 { 32 - m } else { m };
         let cosine = if m > 8 { -COSINE[16 - m] } else { COSINE[m] };
-        if u == 0 {
-            COSINE[4] / 2.0
-        } else {
-            cosine / 2.0
-        }
+        if u == 0 { COSINE[4] / 2.0 } else { cosine / 2.0 }
     };
     let basis: [[f64; 8]; 8] = std::array::from_fn(|x| std::array::from_fn(|u| basis(x, u)));
-    let rows: [f64; 64] =
-        std::array::from_fn(|i| (0..8).map(|u| basis[i % 8][u] * block[i / 8 * 8 + u]).sum());
+    let rows: [f64; 64] = std::array::from_fn(|i| (0..8).map(|u| basis[i % 8][u] * block[i / 8 * 8 + u]).sum());
     std::array::from_fn(|i| (0..8).map(|v| basis[i / 8][v] * rows[v * 8 + i % 8]).sum())
 }
 
@@ -310,37 +247,18 @@ mod tests {
     #[test]
     fn agrees_with_another_decoder_on_8_bits() {
         let (width, height) = (61_usize, 43_usize);
-        let film = (0..width * height)
-            .map(|i| ((i % width) * 3 + (i / width) * 2 + (i * i) % 17) as u8)
-            .collect::<Vec<_>>();
+        let film =
+            (0..width * height).map(|i| ((i % width) * 3 + (i / width) * 2 + (i * i) % 17) as u8).collect::<Vec<_>>();
         for restart in [0, 5] {
             let mut bytes = Vec::new();
             let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, 92);
             encoder.set_restart_interval(restart);
-            encoder
-                .encode(
-                    &film,
-                    width as u16,
-                    height as u16,
-                    jpeg_encoder::ColorType::Luma,
-                )
-                .expect("encodes");
-            let other = jpeg_decoder::Decoder::new(&*bytes)
-                .decode()
-                .expect("decodes");
+            encoder.encode(&film, width as u16, height as u16, jpeg_encoder::ColorType::Luma).expect("encodes");
+            let other = jpeg_decoder::Decoder::new(&*bytes).decode().expect("decodes");
             let found = decode(&bytes, width, height, 8).expect("decodes");
             // Another rounding of the transform: one level at most.
-            assert!(
-                found
-                    .iter()
-                    .zip(&other)
-                    .all(|(&a, &b)| a.abs_diff(b.into()) <= 1),
-                "restart {restart}"
-            );
-            assert_eq!(
-                decode(&bytes[..bytes.len() / 2], width, height, 8),
-                Err(Fault::Truncated)
-            );
+            assert!(found.iter().zip(&other).all(|(&a, &b)| a.abs_diff(b.into()) <= 1), "restart {restart}");
+            assert_eq!(decode(&bytes[..bytes.len() / 2], width, height, 8), Err(Fault::Truncated));
         }
     }
 }

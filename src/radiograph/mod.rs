@@ -53,11 +53,7 @@ impl Radiograph {
         // A DICOM file is told by the mark behind its preamble (PS3.10, 7.1).
         if bytes.get(128..132) != Some(b"DICM") {
             let film = raster::decode(file, bytes)?;
-            return Ok(if polarity::is_inverted(&film) {
-                film.inverted()
-            } else {
-                film
-            });
+            return Ok(if polarity::is_inverted(&film) { film.inverted() } else { film });
         }
         #[cfg(feature = "dicom")]
         return dicom::decode(file, bytes);
@@ -69,13 +65,11 @@ impl Radiograph {
 impl Radiograph {
     /// A raster film that is stored as its negative, turned back.
     fn inverted(mut self) -> Self {
-        self.pixels
-            .iter_mut()
-            .for_each(|value| *value = 1.0 - *value);
+        self.pixels.iter_mut().for_each(|value| *value = 1.0 - *value);
         self.provenance.polarity_corrected = true;
-        self.provenance.notes.push(
-            "The film is stored as its negative (air bright, bone dark); it was inverted.".into(),
-        );
+        self.provenance
+            .notes
+            .push("The film is stored as its negative (air bright, bone dark); it was inverted.".into());
         self
     }
 }
@@ -83,18 +77,10 @@ impl Radiograph {
 /// Refuses an empty or too large plane before anything of its size is allocated.
 fn check_size(file: &str, width: u64, height: u64) -> Result<(), Error> {
     if width == 0 || height == 0 {
-        return Err(Error::Corrupt {
-            file: file.into(),
-            reason: format!("{width} x {height} pixels"),
-        });
+        return Err(Error::Corrupt { file: file.into(), reason: format!("{width} x {height} pixels") });
     }
     match width.checked_mul(height) {
         Some(pixels) if pixels <= MAX_PIXELS as u64 => Ok(()),
-        _ => Err(Error::TooManyPixels {
-            file: file.into(),
-            width,
-            height,
-            limit: MAX_PIXELS as u64,
-        }),
+        _ => Err(Error::TooManyPixels { file: file.into(), width, height, limit: MAX_PIXELS as u64 }),
     }
 }

@@ -56,9 +56,7 @@ pub const MAX_CHROMA: f32 = 0.02;
 /// True if the image is an inverted chest film beyond doubt: air bright, bone dark.
 pub fn is_inverted(film: &Radiograph) -> bool {
     film.provenance.chroma <= MAX_CHROMA
-        && cells(film).is_some_and(|cells| {
-            evidence(&cells) < -MIN_EVIDENCE && likeness(&cells) < -MIN_LIKENESS
-        })
+        && cells(film).is_some_and(|cells| evidence(&cells) < -MIN_EVIDENCE && likeness(&cells) < -MIN_LIKENESS)
 }
 
 /// The normalised cells of a film, or `None` if it is smaller than the grid or of one grey only.
@@ -75,24 +73,15 @@ pub fn cells(film: &Radiograph) -> Option<[f64; CELLS]> {
             .map(|column| {
                 let columns = column * width / GRID..(column + 1) * width / GRID;
                 let count = (rows.len() * columns.len()) as f64;
-                let line =
-                    |y: usize| &film.pixels[y * width + columns.start..y * width + columns.end];
-                rows.clone()
-                    .flat_map(line)
-                    .map(|&value| f64::from(value))
-                    .sum::<f64>()
-                    / count
+                let line = |y: usize| &film.pixels[y * width + columns.start..y * width + columns.end];
+                rows.clone().flat_map(line).map(|&value| f64::from(value)).sum::<f64>() / count
             })
             .iter()
             .sum::<f64>()
             / 2.0;
     }
     let mean = cells.iter().sum::<f64>() / CELLS as f64;
-    let variance = cells
-        .iter()
-        .map(|cell| (cell - mean) * (cell - mean))
-        .sum::<f64>()
-        / CELLS as f64;
+    let variance = cells.iter().map(|cell| (cell - mean) * (cell - mean)).sum::<f64>() / CELLS as f64;
     // Cells that differ by less than a grey level of 8 bits say nothing.
     (variance.sqrt() > 1.0 / 255.0).then(|| cells.map(|cell| (cell - mean) / variance.sqrt()))
 }
@@ -119,29 +108,15 @@ mod tests {
     /// A film whose cells are those of the mean film, dark = 0.2, bright = 0.8 at two standard deviations.
     fn mean_film(sign: f64) -> Radiograph {
         let cell = |x: usize, y: usize| MEAN_FILM[y / 4 * 4 + (x / 4).min(7 - x / 4)];
-        let pixels = (0..32)
-            .flat_map(|y| (0..32).map(move |x| (0.5 + sign * 0.15 * cell(x, y)) as f32))
-            .collect();
-        Radiograph {
-            width: 32,
-            height: 32,
-            pixels,
-            provenance: Provenance::default(),
-        }
+        let pixels = (0..32).flat_map(|y| (0..32).map(move |x| (0.5 + sign * 0.15 * cell(x, y)) as f32)).collect();
+        Radiograph { width: 32, height: 32, pixels, provenance: Provenance::default() }
     }
 
     #[test]
     fn evidence_is_odd_and_likeness_of_the_mean_is_one() {
-        let (upright, inverse) = (
-            cells(&mean_film(1.0)).unwrap(),
-            cells(&mean_film(-1.0)).unwrap(),
-        );
+        let (upright, inverse) = (cells(&mean_film(1.0)).unwrap(), cells(&mean_film(-1.0)).unwrap());
         assert!((evidence(&upright) + evidence(&inverse)).abs() < 1e-4);
-        assert!(
-            (likeness(&upright) - 1.0).abs() < 0.01,
-            "{}",
-            likeness(&upright)
-        );
+        assert!((likeness(&upright) - 1.0).abs() < 0.01, "{}", likeness(&upright));
         assert!(!is_inverted(&mean_film(1.0)) && is_inverted(&mean_film(-1.0)));
         let mut coloured = mean_film(-1.0);
         coloured.provenance.chroma = 0.1;

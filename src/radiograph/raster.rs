@@ -18,30 +18,17 @@ const LUMA: [u64; 3] = [299, 587, 114];
 pub(super) fn decode(file: &str, bytes: &[u8]) -> Result<Radiograph, Error> {
     match image::guess_format(bytes) {
         Ok(ImageFormat::Jpeg) => decode_jpeg(file, bytes),
-        Ok(
-            format @ (ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp | ImageFormat::Tiff),
-        ) => decode_with_image(file, bytes, format),
-        Ok(other) => Err(Error::UnknownFormat {
-            file: file.into(),
-            found: other.to_mime_type().into(),
-        }),
-        Err(_) => Err(Error::UnknownFormat {
-            file: file.into(),
-            found: first_bytes(bytes),
-        }),
+        Ok(format @ (ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp | ImageFormat::Tiff)) => {
+            decode_with_image(file, bytes, format)
+        }
+        Ok(other) => Err(Error::UnknownFormat { file: file.into(), found: other.to_mime_type().into() }),
+        Err(_) => Err(Error::UnknownFormat { file: file.into(), found: first_bytes(bytes) }),
     }
 }
 
 fn decode_jpeg(file: &str, bytes: &[u8]) -> Result<Radiograph, Error> {
-    let jpeg::Decoded {
-        header,
-        samples,
-        exif,
-    } = jpeg::decode(file, bytes, false)?;
-    let orientation = exif
-        .as_deref()
-        .and_then(Orientation::from_exif_chunk)
-        .unwrap_or(Orientation::NoTransforms);
+    let jpeg::Decoded { header, samples, exif } = jpeg::decode(file, bytes, false)?;
+    let orientation = exif.as_deref().and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
     let max = (1_u64 << header.precision) - 1;
     let plane = Plane::of_samples(&samples, usize::from(header.components), false, max);
     let provenance = Provenance {
@@ -50,13 +37,7 @@ fn decode_jpeg(file: &str, bytes: &[u8]) -> Result<Radiograph, Error> {
         channels: header.components.into(),
         ..Provenance::default()
     };
-    Ok(oriented(
-        plane,
-        header.width.into(),
-        header.height.into(),
-        orientation,
-        provenance,
-    ))
+    Ok(oriented(plane, header.width.into(), header.height.into(), orientation, provenance))
 }
 
 fn decode_with_image(file: &str, bytes: &[u8], format: ImageFormat) -> Result<Radiograph, Error> {
@@ -70,14 +51,8 @@ fn decode_with_image(file: &str, bytes: &[u8], format: ImageFormat) -> Result<Ra
     check_size(file, width.into(), height.into())?;
     let pixels = u64::from(width) * u64::from(height);
     if format == ImageFormat::Png && pixels > MAX_PNG_PIXELS_PER_BYTE * bytes.len() as u64 {
-        let reason = format!(
-            "{width} x {height} pixels cannot come from {} bytes",
-            bytes.len()
-        );
-        return Err(Error::Truncated {
-            file: file.into(),
-            reason,
-        });
+        let reason = format!("{width} x {height} pixels cannot come from {} bytes", bytes.len());
+        return Err(Error::Truncated { file: file.into(), reason });
     }
     let orientation = decoder.orientation().map_err(refuse)?;
     let image = DynamicImage::from_decoder(decoder).map_err(refuse)?;
@@ -97,13 +72,7 @@ fn decode_with_image(file: &str, bytes: &[u8], format: ImageFormat) -> Result<Ra
         channels: color.channel_count().into(),
         ..Provenance::default()
     };
-    Ok(oriented(
-        plane,
-        width as usize,
-        height as usize,
-        orientation,
-        provenance,
-    ))
+    Ok(oriented(plane, width as usize, height as usize, orientation, provenance))
 }
 
 /// Grey values with the mean chroma of what they came from.
@@ -130,34 +99,19 @@ impl Plane {
                 } else {
                     let (least, most) = (pixel[..3].iter().min(), pixel[..3].iter().max());
                     chroma += u64::from(most.copied().unwrap_or(0) - least.copied().unwrap_or(0));
-                    LUMA.iter()
-                        .zip(pixel)
-                        .map(|(weight, &value)| weight * u64::from(value))
-                        .sum()
+                    LUMA.iter().zip(pixel).map(|(weight, &value)| weight * u64::from(value)).sum()
                 };
-                let opacity = if alpha {
-                    u64::from(pixel[channels - 1])
-                } else {
-                    1
-                };
+                let opacity = if alpha { u64::from(pixel[channels - 1]) } else { 1 };
                 ((luma * opacity).min(full as u64) as f64 / full) as f32
             })
             .collect::<Vec<_>>();
         let chroma = chroma as f64 / (max as f64 * pixels.len().max(1) as f64);
-        Self {
-            pixels,
-            chroma: chroma as f32,
-        }
+        Self { pixels, chroma: chroma as f32 }
     }
 
     /// `None` for floating-point images, whose range is not defined.
     fn of_image(image: &DynamicImage) -> Option<Self> {
-        let wide = |bytes: &[u8]| {
-            bytes
-                .iter()
-                .map(|&value| u16::from(value))
-                .collect::<Vec<_>>()
-        };
+        let wide = |bytes: &[u8]| bytes.iter().map(|&value| u16::from(value)).collect::<Vec<_>>();
         Some(match image {
             DynamicImage::ImageLuma8(image) => Self::of_samples(&wide(image), 1, false, 0xFF),
             DynamicImage::ImageLumaA8(image) => Self::of_samples(&wide(image), 2, true, 0xFF),
@@ -173,32 +127,12 @@ impl Plane {
 }
 
 /// The plane in upright position.
-fn oriented(
-    plane: Plane,
-    width: usize,
-    height: usize,
-    orientation: Orientation,
-    provenance: Provenance,
-) -> Radiograph {
-    let provenance = Provenance {
-        chroma: plane.chroma,
-        orientation: orientation.to_exif(),
-        frames: 1,
-        ..provenance
-    };
+fn oriented(plane: Plane, width: usize, height: usize, orientation: Orientation, provenance: Provenance) -> Radiograph {
+    let provenance = Provenance { chroma: plane.chroma, orientation: orientation.to_exif(), frames: 1, ..provenance };
     let turned = matches!(orientation.to_exif(), 5..=8);
-    let (columns, rows) = if turned {
-        (height, width)
-    } else {
-        (width, height)
-    };
+    let (columns, rows) = if turned { (height, width) } else { (width, height) };
     if orientation == Orientation::NoTransforms {
-        return Radiograph {
-            width,
-            height,
-            pixels: plane.pixels,
-            provenance,
-        };
+        return Radiograph { width, height, pixels: plane.pixels, provenance };
     }
     // Where the pixel (x, y) of the upright image is stored; EXIF 2.32, section 4.6.4, Orientation.
     let source = |x: usize, y: usize| match orientation {
@@ -216,45 +150,24 @@ fn oriented(
         .map(|(x, y)| source(x, y))
         .map(|(x, y)| plane.pixels[y * width + x])
         .collect();
-    Radiograph {
-        width: columns,
-        height: rows,
-        pixels,
-        provenance,
-    }
+    Radiograph { width: columns, height: rows, pixels, provenance }
 }
 
 fn refusal(file: &str, format: ImageFormat, error: ImageError) -> Error {
     let file = file.to_owned();
     let name = format.extensions_str()[0];
     match error {
-        ImageError::Unsupported(error) => Error::UnsupportedImage {
-            file,
-            what: format!("{name}: {error}"),
-        },
-        ImageError::Limits(error) => Error::UnsupportedImage {
-            file,
-            what: format!("{name}: {error}"),
-        },
+        ImageError::Unsupported(error) => Error::UnsupportedImage { file, what: format!("{name}: {error}") },
+        ImageError::Limits(error) => Error::UnsupportedImage { file, what: format!("{name}: {error}") },
         ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Error::Truncated {
-                file,
-                reason: format!("{name} data stop before the last row"),
-            }
+            Error::Truncated { file, reason: format!("{name} data stop before the last row") }
         }
-        error => Error::Corrupt {
-            file,
-            reason: format!("{name}: {error}"),
-        },
+        error => Error::Corrupt { file, reason: format!("{name}: {error}") },
     }
 }
 
 /// The first bytes in hexadecimal: enough to tell what a file is, too few to hold anything private.
 fn first_bytes(bytes: &[u8]) -> String {
-    let hex = bytes
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<Vec<_>>();
+    let hex = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>();
     format!("it begins with {}", hex.join(" "))
 }

@@ -15,10 +15,7 @@ pub(crate) fn element(group: u16, number: u16, vr: &str, value: &[u8]) -> Vec<u8
         bytes.extend((padded as u16).to_le_bytes());
     }
     bytes.extend(value);
-    bytes.resize(
-        bytes.len() + padded - value.len(),
-        if vr == "OW" || vr == "OB" { 0 } else { b' ' },
-    );
+    bytes.resize(bytes.len() + padded - value.len(), if vr == "OW" || vr == "OB" { 0 } else { b' ' });
     bytes
 }
 
@@ -29,10 +26,7 @@ pub(crate) fn short(group: u16, number: u16, value: u16) -> Vec<u8> {
 
 /// Words as bytes.
 pub(crate) fn words(values: &[u16]) -> Vec<u8> {
-    values
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect()
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 /// The elements that every monochrome image needs: 16 bits allocated and stored, unsigned.
@@ -60,10 +54,7 @@ pub(crate) fn file(transfer_syntax: &str, elements: &[Vec<u8>]) -> Vec<u8> {
     bytes.extend(meta);
     let mut elements = elements.to_vec();
     elements.sort_by_key(|element| {
-        (
-            u16::from_le_bytes([element[0], element[1]]),
-            u16::from_le_bytes([element[2], element[3]]),
-        )
+        (u16::from_le_bytes([element[0], element[1]]), u16::from_le_bytes([element[2], element[3]]))
     });
     bytes.extend(elements.concat());
     bytes

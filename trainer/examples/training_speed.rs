@@ -56,7 +56,11 @@ fn main() -> anyhow::Result<()> {
             })
             .collect();
         seconds.sort_by(f64::total_cmp);
-        println!("inference, batch {batch}: median {:.1} ms, {:.1} images/s", seconds[5] * 1e3, batch as f64 / seconds[5]);
+        println!(
+            "inference, batch {batch}: median {:.1} ms, {:.1} images/s",
+            seconds[5] * 1e3,
+            batch as f64 / seconds[5]
+        );
     }
     Ok(())
 }

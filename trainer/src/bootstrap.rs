@@ -36,10 +36,7 @@ pub struct Bootstrap {
 
 impl Default for Bootstrap {
     fn default() -> Self {
-        Bootstrap {
-            resamples: 2000,
-            seed: 42,
-        }
+        Bootstrap { resamples: 2000, seed: 42 }
     }
 }
 
@@ -47,11 +44,7 @@ impl Bootstrap {
     /// Estimates every figure that `measure` returns, all from the same resamples. `patients[film]` is the patient of
     /// a film (see [`patients`]); `measure(weights)` gets how often each film was drawn and must always return the
     /// same figures in the same order.
-    pub fn estimate(
-        &self,
-        patients: &[usize],
-        measure: impl Fn(&[u32]) -> Vec<Option<f64>> + Sync,
-    ) -> Vec<Estimate> {
+    pub fn estimate(&self, patients: &[usize], measure: impl Fn(&[u32]) -> Vec<Option<f64>> + Sync) -> Vec<Estimate> {
         let count = patients.iter().max().map_or(0, |last| last + 1);
         let resamples: Vec<Vec<Option<f64>>> = (0..self.resamples as u64)
             .into_par_iter()
@@ -146,14 +139,12 @@ pub fn summary(values: &[f64]) -> Option<Summary> {
 /// Cornish and Fisher about the normal quantile (Abramowitz and Stegun 26.7.5).
 fn t_975(freedom: usize) -> f64 {
     const TABLE: [f64; 30] = [
-        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
-        2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
-        2.052, 2.048, 2.045, 2.042,
+        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+        2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
     ];
     let z = 1.959_963_984_540_054_f64;
     let v = freedom as f64;
     TABLE.get(freedom - 1).copied().unwrap_or_else(|| {
-        z + (z.powi(3) + z) / (4.0 * v)
-            + (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / (96.0 * v * v)
+        z + (z.powi(3) + z) / (4.0 * v) + (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / (96.0 * v * v)
     })
 }

@@ -36,10 +36,7 @@ pub struct Temperature {
 /// # Errors
 /// For no films, or logits that are missing or not finite (names the film).
 pub fn fit_temperature(predictions: &[Prediction]) -> Result<Temperature> {
-    ensure!(
-        !predictions.is_empty(),
-        "no validation films to fit a temperature on"
-    );
+    ensure!(!predictions.is_empty(), "no validation films to fit a temperature on");
     for p in predictions {
         ensure!(
             p.label < p.logits.len() && p.logits.iter().all(|z| z.is_finite()),
@@ -51,11 +48,7 @@ pub fn fit_temperature(predictions: &[Prediction]) -> Result<Temperature> {
     }
     let loss = |log_temperature: f64| {
         let scale = (-log_temperature).exp();
-        predictions
-            .iter()
-            .map(|p| nll_of_logits(&p.logits, p.label, scale))
-            .sum::<f64>()
-            / predictions.len() as f64
+        predictions.iter().map(|p| nll_of_logits(&p.logits, p.label, scale)).sum::<f64>() / predictions.len() as f64
     };
     let log_temperature = golden_section(loss, TEMPERATURES.0.ln(), TEMPERATURES.1.ln());
     Ok(Temperature {
@@ -69,10 +62,7 @@ pub fn fit_temperature(predictions: &[Prediction]) -> Result<Temperature> {
 /// `ln sum_c exp(scale z_c) - scale z_label`, with the largest logit taken out so that nothing overflows.
 fn nll_of_logits(logits: &[f32], label: usize, scale: f64) -> f64 {
     let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let sum: f64 = logits
-        .iter()
-        .map(|z| (scale * (f64::from(*z) - largest)).exp())
-        .sum();
+    let sum: f64 = logits.iter().map(|z| (scale * (f64::from(*z) - largest)).exp()).sum();
     sum.ln() - scale * (f64::from(logits[label]) - largest)
 }
 
@@ -122,16 +112,10 @@ pub fn operating_points(predictions: &[Prediction], classes: &[String]) -> Vec<O
         let curve = Ranking::one_vs_rest(predictions.iter().enumerate(), class).curve();
         // The first point calls no film at all: it is no operating point.
         let candidates = curve.get(1..).unwrap_or_default();
-        let screening = candidates
-            .iter()
-            .find(|point| point.sensitivity >= SCREENING_SENSITIVITY);
+        let screening = candidates.iter().find(|point| point.sensitivity >= SCREENING_SENSITIVITY);
         let balanced = candidates.iter().reduce(|best, point| {
             let youden = |p: &crate::metrics::CurvePoint| p.sensitivity + p.specificity;
-            if youden(point) > youden(best) + 1e-12 {
-                point
-            } else {
-                best
-            }
+            if youden(point) > youden(best) + 1e-12 { point } else { best }
         });
         for (name, point) in [("screening", screening), ("balanced", balanced)] {
             points.extend(point.map(|point| OperatingPoint {
@@ -180,9 +164,6 @@ pub fn reliability(films: impl Iterator<Item = (f64, bool, u32)>) -> Vec<Bin> {
 /// confidence of the call. It is biased upwards for few films. `None` for no films.
 pub fn ece(bins: &[Bin]) -> Option<f64> {
     let n: u64 = bins.iter().map(|bin| bin.n).sum();
-    let gap: f64 = bins
-        .iter()
-        .map(|bin| bin.n as f64 * (bin.accuracy - bin.confidence).abs())
-        .sum();
+    let gap: f64 = bins.iter().map(|bin| bin.n as f64 * (bin.accuracy - bin.confidence).abs()).sum();
     (n > 0).then(|| gap / n as f64)
 }

@@ -180,12 +180,10 @@ pub struct ComputeArgs {
 
 /// Arguments of `evaluate`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Every figure comes with a 95 % bootstrap interval over patients.
+#[command(after_help = "Every figure comes with a 95 % bootstrap interval over patients.
 
 Example:
-  trainer evaluate films.csv --split test --out report/"
-)]
+  trainer evaluate films.csv --split test --out report/")]
 pub struct EvaluateArgs {
     /// Manifest with the labels
     #[arg(value_name = "CSV", value_hint = ValueHint::FilePath)]
@@ -210,13 +208,11 @@ pub struct EvaluateArgs {
 /// Arguments of `cross-validate`.
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("scheme").required(true).args(["folds", "leave_one_source_out"])))]
-#[command(
-    after_help = "A stopped run goes on at the fold it was in when the same command is given again.
+#[command(after_help = "A stopped run goes on at the fold it was in when the same command is given again.
 
 Examples:
   trainer cross-validate films.csv --folds 5 --out cv/
-  trainer cross-validate films.csv --leave-one-source-out --sources-left-out siim,bimcv+rsna --out loso/"
-)]
+  trainer cross-validate films.csv --leave-one-source-out --sources-left-out siim,bimcv+rsna --out loso/")]
 pub struct CrossValidateArgs {
     /// Manifest with the labels
     #[arg(value_name = "CSV", value_hint = ValueHint::FilePath)]
@@ -231,12 +227,7 @@ pub struct CrossValidateArgs {
     #[arg(long)]
     pub leave_one_source_out: bool,
     /// Sources to leave out in turn, joined with + to leave out together [default: each source]
-    #[arg(
-        long,
-        value_name = "A,B+C",
-        value_delimiter = ',',
-        requires = "leave_one_source_out"
-    )]
+    #[arg(long, value_name = "A,B+C", value_delimiter = ',', requires = "leave_one_source_out")]
     pub sources_left_out: Vec<String>,
     /// Recipe: default, tutorial, or a TOML file
     #[arg(long, value_name = "RECIPE", default_value = "default", value_hint = ValueHint::FilePath)]
@@ -399,12 +390,7 @@ impl Cli {
 
 /// What is wrong, out of clap's paragraphs: everything before the usage, in one line.
 fn one_line(message: &str) -> String {
-    let end = ["\nUsage:", "\nFor more information"]
-        .iter()
-        .filter_map(|mark| message.find(mark))
-        .min();
-    let words: Vec<&str> = message[..end.unwrap_or(message.len())]
-        .split_whitespace()
-        .collect();
+    let end = ["\nUsage:", "\nFor more information"].iter().filter_map(|mark| message.find(mark)).min();
+    let words: Vec<&str> = message[..end.unwrap_or(message.len())].split_whitespace().collect();
     format!("{} (see --help)", words.join(" "))
 }

@@ -123,20 +123,12 @@ impl Manifest {
         let mut hasher = Sha256::new();
         let mut rows = Vec::new();
         for csv in paths {
-            let bytes =
-                fs::read(csv).with_context(|| format!("{}: cannot be read", csv.display()))?;
+            let bytes = fs::read(csv).with_context(|| format!("{}: cannot be read", csv.display()))?;
             hasher.update(&bytes);
-            rows.extend(
-                parse(csv, &bytes)?
-                    .into_iter()
-                    .map(|(line, row)| (csv.as_path(), line, row)),
-            );
+            rows.extend(parse(csv, &bytes)?.into_iter().map(|(line, row)| (csv.as_path(), line, row)));
         }
         if rows.is_empty() {
-            bail!(
-                "no films: {}",
-                names(paths.iter().map(|path| path.display().to_string()))
-            );
+            bail!("no films: {}", names(paths.iter().map(|path| path.display().to_string())));
         }
         let classes = class_list(rows.iter().map(|(_, _, row)| row.label.as_str()))?;
         let mut seen: HashMap<PathBuf, String> = HashMap::new();
@@ -145,63 +137,38 @@ impl Manifest {
             let place = format!("{} line {line}", csv.display());
             let film = film(csv, &place, row, &classes)?;
             let key = fs::canonicalize(&film.path).with_context(|| {
-                format!("{place}: file {} is not there; check the path, which starts at the folder of the CSV", film.name)
+                format!(
+                    "{place}: file {} is not there; check the path, which starts at the folder of the CSV",
+                    film.name
+                )
             })?;
             if let Some(first) = seen.insert(key, place.clone()) {
-                bail!(
-                    "{place}: {} is listed twice, first in {first}; keep one of the two",
-                    film.name
-                );
+                bail!("{place}: {} is listed twice, first in {first}; keep one of the two", film.name);
             }
             films.push(film);
         }
         one_split_a_patient(&films)?;
-        Ok(Manifest {
-            films,
-            classes,
-            digest: hex(&hasher.finalize()),
-        })
+        Ok(Manifest { films, classes, digest: hex(&hasher.finalize()) })
     }
 
     /// Gives a partition to every film that has none: 70/15/15 by patient, stratified over label and source, the same
     /// for the same seed. A film whose patient already has a partition gets that one. Where a manifest marks train
     /// films but no validation films, validation patients are drawn from train (15 of 85); test is never touched.
     pub fn split_by_patient(&mut self, seed: u64) {
-        let known: HashMap<String, Split> = self
-            .films
-            .iter()
-            .filter_map(|film| Some((film.patient_id.clone(), film.split?)))
-            .collect();
+        let known: HashMap<String, Split> =
+            self.films.iter().filter_map(|film| Some((film.patient_id.clone(), film.split?))).collect();
         for film in &mut self.films {
             film.split = film.split.or_else(|| known.get(&film.patient_id).copied());
         }
-        self.draw(
-            seed,
-            None,
-            &[
-                (Split::Train, SHARES[0]),
-                (Split::Validation, SHARES[1]),
-                (Split::Test, SHARES[2]),
-            ],
-        );
-        if !self
-            .films
-            .iter()
-            .any(|film| film.split == Some(Split::Validation))
-        {
-            self.draw(
-                seed,
-                Some(Split::Train),
-                &[(Split::Train, SHARES[0]), (Split::Validation, SHARES[1])],
-            );
+        self.draw(seed, None, &[(Split::Train, SHARES[0]), (Split::Validation, SHARES[1]), (Split::Test, SHARES[2])]);
+        if !self.films.iter().any(|film| film.split == Some(Split::Validation)) {
+            self.draw(seed, Some(Split::Train), &[(Split::Train, SHARES[0]), (Split::Validation, SHARES[1])]);
         }
     }
 
     /// Spreads the films whose partition is `from` over `parts`, by patient.
     fn draw(&mut self, seed: u64, from: Option<Split>, parts: &[(Split, f64)]) {
-        let chosen: Vec<usize> = (0..self.films.len())
-            .filter(|&i| self.films[i].split == from)
-            .collect();
+        let chosen: Vec<usize> = (0..self.films.len()).filter(|&i| self.films[i].split == from).collect();
         let films: Vec<&Film> = chosen.iter().map(|&i| &self.films[i]).collect();
         let shares: Vec<f64> = parts.iter().map(|(_, share)| *share).collect();
         let drawn = folds::allocate(&films, &shares, folds::Grouping::Patient, seed);
@@ -212,10 +179,7 @@ impl Manifest {
 
     /// The films of one partition, in order.
     pub fn subset(&self, split: Split) -> Vec<&Film> {
-        self.films
-            .iter()
-            .filter(|film| film.split == Some(split))
-            .collect()
+        self.films.iter().filter(|film| film.split == Some(split)).collect()
     }
 
     /// Numbers the labels as `classes` does (the class list of a weights file), so that a manifest with fewer labels
@@ -227,10 +191,7 @@ impl Manifest {
         let mut index = Vec::with_capacity(self.classes.len());
         for label in &self.classes {
             let Some(found) = classes.iter().position(|class| class == label) else {
-                bail!(
-                    "label {label} is unknown to the weights, which know {}",
-                    names(classes)
-                );
+                bail!("label {label} is unknown to the weights, which know {}", names(classes));
             };
             index.push(found);
         }
@@ -268,16 +229,8 @@ pub fn write_rows(csv: &Path, rows: &[Row]) -> anyhow::Result<()> {
 /// # Errors
 /// The folder is not there or cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let failed = || {
-        format!(
-            "{}: cannot be written; check that its folder is there and writable",
-            path.display()
-        )
-    };
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let failed = || format!("{}: cannot be written; check that its folder is there and writable", path.display());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     {
@@ -294,19 +247,11 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 fn parse(csv: &Path, bytes: &[u8]) -> anyhow::Result<Vec<(u64, Row)>> {
     let shown = csv.display();
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_reader(bytes);
-    let header = reader
-        .headers()
-        .with_context(|| format!("{shown}: no readable header"))?
-        .clone();
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
+    let header = reader.headers().with_context(|| format!("{shown}: no readable header"))?.clone();
     for column in ["path", "label"] {
         if !header.iter().any(|name| name == column) {
-            bail!(
-                "{shown}: no column `{column}`; a manifest needs path and label, this one has: {}",
-                names(&header)
-            );
+            bail!("{shown}: no column `{column}`; a manifest needs path and label, this one has: {}", names(&header));
         }
     }
     let mut rows = Vec::new();
@@ -334,21 +279,13 @@ fn film(csv: &Path, place: &str, row: Row, classes: &[String]) -> anyhow::Result
             None => bail!("{place}: unknown split `{word}`; use train, val, test or nothing"),
         },
     };
-    let label = classes
-        .binary_search(&row.label)
-        .expect("the class list was made of these rows");
-    let or =
-        |value: String, other: &dyn Fn() -> String| if value.is_empty() { other() } else { value };
+    let label = classes.binary_search(&row.label).expect("the class list was made of these rows");
+    let or = |value: String, other: &dyn Fn() -> String| if value.is_empty() { other() } else { value };
     let known = |value: String| Some(value).filter(|value| !value.is_empty() && value != "unknown");
     Ok(Film {
         path: csv.parent().unwrap_or(Path::new("")).join(&row.path),
         label,
-        source: or(row.source, &|| {
-            csv.file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned()
-        }),
+        source: or(row.source, &|| csv.file_stem().unwrap_or_default().to_string_lossy().into_owned()),
         patient_id: or(row.patient_id, &|| row.path.clone()),
         view: known(row.view),
         age_group: known(row.age_group),
@@ -363,9 +300,7 @@ fn class_list<'a>(labels: impl Iterator<Item = &'a str>) -> anyhow::Result<Vec<S
     let mut folded: BTreeMap<String, &str> = BTreeMap::new();
     for label in &labels {
         if let Some(other) = folded.insert(label.to_lowercase(), label) {
-            bail!(
-                "labels `{other}` and `{label}` differ in case only; write them the same way in every manifest"
-            );
+            bail!("labels `{other}` and `{label}` differ in case only; write them the same way in every manifest");
         }
     }
     Ok(labels.into_iter().map(String::from).collect())
@@ -396,8 +331,5 @@ pub(crate) fn hex(digest: &[u8]) -> String {
 
 /// `a, b, c`.
 pub(crate) fn names<T: AsRef<str>>(list: impl IntoIterator<Item = T>) -> String {
-    list.into_iter()
-        .map(|name| name.as_ref().to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
+    list.into_iter().map(|name| name.as_ref().to_string()).collect::<Vec<_>>().join(", ")
 }

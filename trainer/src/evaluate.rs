@@ -65,8 +65,11 @@ struct OodRow {
 fn out_of_distribution(classifier: &Classifier, csv: &Path) -> Result<OodReport> {
     let dir = csv.parent().unwrap_or(Path::new("."));
     let context = || format!("cannot read {} (columns path,kind)", csv.display());
-    let rows: Vec<OodRow> =
-        csv::Reader::from_path(csv).with_context(context)?.deserialize().collect::<Result<_, _>>().with_context(context)?;
+    let rows: Vec<OodRow> = csv::Reader::from_path(csv)
+        .with_context(context)?
+        .deserialize()
+        .collect::<Result<_, _>>()
+        .with_context(context)?;
     let bar = progress_bar(rows.len(), "out of distribution");
     let mut refused = Vec::with_capacity(rows.len());
     for row in &rows {

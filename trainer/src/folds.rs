@@ -28,24 +28,14 @@ pub enum Grouping {
 ///
 /// # Errors
 /// `k` below 2, or fewer patients (or films) than folds.
-pub fn folds<F: Borrow<Film>>(
-    films: &[F],
-    k: usize,
-    grouping: Grouping,
-    seed: u64,
-) -> anyhow::Result<Vec<usize>> {
+pub fn folds<F: Borrow<Film>>(films: &[F], k: usize, grouping: Grouping, seed: u64) -> anyhow::Result<Vec<usize>> {
     if k < 2 {
         bail!("{k} folds: at least 2 are needed");
     }
     let (units, what) = match grouping {
-        Grouping::Patient => (
-            films
-                .iter()
-                .map(|film| &film.borrow().patient_id)
-                .collect::<HashSet<_>>()
-                .len(),
-            "patients",
-        ),
+        Grouping::Patient => {
+            (films.iter().map(|film| &film.borrow().patient_id).collect::<HashSet<_>>().len(), "patients")
+        }
         Grouping::Image => (films.len(), "films"),
     };
     if units < k {
@@ -61,12 +51,7 @@ struct Unit {
 }
 
 /// The part of each film, so that every stratum is divided about as `shares` are to each other.
-pub(crate) fn allocate<F: Borrow<Film>>(
-    films: &[F],
-    shares: &[f64],
-    grouping: Grouping,
-    seed: u64,
-) -> Vec<usize> {
+pub(crate) fn allocate<F: Borrow<Film>>(films: &[F], shares: &[f64], grouping: Grouping, seed: u64) -> Vec<usize> {
     let strata: Vec<(usize, &str)> = films
         .iter()
         .map(|film| (film.borrow().label, film.borrow().source.as_str()))
@@ -88,10 +73,7 @@ pub(crate) fn allocate<F: Borrow<Film>>(
     let whole: f64 = shares.iter().sum();
     for (level, totals) in totals.iter().enumerate() {
         for (&key, total) in totals {
-            lacking[level].insert(
-                key,
-                shares.iter().map(|share| share / whole * total).collect(),
-            );
+            lacking[level].insert(key, shares.iter().map(|share| share / whole * total).collect());
         }
     }
 
@@ -128,12 +110,7 @@ fn rounded(cost: &[f64; 3]) -> [i64; 3] {
 }
 
 /// Units in the order of allocation: large ones first, then stratum by stratum, shuffled within.
-fn seeded_units<F: Borrow<Film>>(
-    films: &[F],
-    strata: &[(usize, &str)],
-    grouping: Grouping,
-    seed: u64,
-) -> Vec<Unit> {
+fn seeded_units<F: Borrow<Film>>(films: &[F], strata: &[(usize, &str)], grouping: Grouping, seed: u64) -> Vec<Unit> {
     let mut members: BTreeMap<(&str, usize), Vec<usize>> = BTreeMap::new();
     for (i, film) in films.iter().enumerate() {
         let key = match grouping {
@@ -148,26 +125,16 @@ fn seeded_units<F: Borrow<Film>>(
             let mut counts: [BTreeMap<usize, f64>; 3] = Default::default();
             for &i in &members {
                 let film = films[i].borrow();
-                let stratum = strata
-                    .binary_search(&(film.label, &film.source))
-                    .expect("every stratum is listed");
+                let stratum = strata.binary_search(&(film.label, &film.source)).expect("every stratum is listed");
                 for (level, key) in [stratum, film.label, 0].into_iter().enumerate() {
                     *counts[level].entry(key).or_default() += 1.0;
                 }
             }
-            Unit {
-                films: members,
-                counts,
-            }
+            Unit { films: members, counts }
         })
         .collect();
     units.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-    units.sort_by_key(|unit| {
-        (
-            usize::MAX - unit.films.len(),
-            unit.counts[0].keys().next().copied(),
-        )
-    });
+    units.sort_by_key(|unit| (usize::MAX - unit.films.len(), unit.counts[0].keys().next().copied()));
     units
 }
 
@@ -195,32 +162,17 @@ pub struct LeftOut {
 ///
 /// # Errors
 /// A source that no film has, or that is named twice; a group that leaves nothing to train on.
-pub fn source_groups<F: Borrow<Film>>(
-    films: &[F],
-    wanted: &[String],
-) -> anyhow::Result<Vec<SourceGroup>> {
-    let all: BTreeSet<&str> = films
-        .iter()
-        .map(|film| film.borrow().source.as_str())
-        .collect();
-    let wanted: Vec<String> = if wanted.is_empty() {
-        all.iter().map(ToString::to_string).collect()
-    } else {
-        wanted.to_vec()
-    };
+pub fn source_groups<F: Borrow<Film>>(films: &[F], wanted: &[String]) -> anyhow::Result<Vec<SourceGroup>> {
+    let all: BTreeSet<&str> = films.iter().map(|film| film.borrow().source.as_str()).collect();
+    let wanted: Vec<String> =
+        if wanted.is_empty() { all.iter().map(ToString::to_string).collect() } else { wanted.to_vec() };
     let mut groups = Vec::new();
     let mut used = BTreeSet::new();
     for name in wanted {
-        let sources: Vec<String> = name
-            .split('+')
-            .map(|source| source.trim().to_string())
-            .collect();
+        let sources: Vec<String> = name.split('+').map(|source| source.trim().to_string()).collect();
         for source in &sources {
             if !all.contains(source.as_str()) {
-                bail!(
-                    "source `{source}` has no films; the manifest has {}",
-                    names(&all)
-                );
+                bail!("source `{source}` has no films; the manifest has {}", names(&all));
             }
             if !used.insert(source.clone()) {
                 bail!("source `{source}` is named twice in the sources to leave out; name it once");
@@ -237,16 +189,9 @@ pub fn source_groups<F: Borrow<Film>>(
 /// Divides the films for one left-out group. No patient is on both sides.
 pub fn leave_out<F: Borrow<Film>>(films: &[F], group: &SourceGroup) -> LeftOut {
     let out = |film: &F| group.sources.contains(&film.borrow().source);
-    let patients: HashSet<&str> = films
-        .iter()
-        .filter(|film| out(film))
-        .map(|film| film.borrow().patient_id.as_str())
-        .collect();
-    let mut left = LeftOut {
-        train: Vec::new(),
-        test: Vec::new(),
-        shared: Vec::new(),
-    };
+    let patients: HashSet<&str> =
+        films.iter().filter(|film| out(film)).map(|film| film.borrow().patient_id.as_str()).collect();
+    let mut left = LeftOut { train: Vec::new(), test: Vec::new(), shared: Vec::new() };
     for (i, film) in films.iter().enumerate() {
         if out(film) {
             left.test.push(i);

@@ -72,32 +72,17 @@ impl Groups {
     ) -> Vec<Figures> {
         let scope = |(index, films): (usize, &Vec<usize>)| {
             let points = if index == 0 { points } else { &[] };
-            Scope::new(
-                films.iter().map(|film| (*film, &predictions[*film])),
-                classes,
-                points,
-            )
+            Scope::new(films.iter().map(|film| (*film, &predictions[*film])), classes, points)
         };
         let scopes: Vec<Scope> = self.films.iter().enumerate().map(scope).collect();
         let estimates = bootstrap.estimate(patients, |weights| {
-            scopes
-                .iter()
-                .flat_map(|scope| scope.measure(weights))
-                .map(|(_, value)| value)
-                .collect()
+            scopes.iter().flat_map(|scope| scope.measure(weights)).map(|(_, value)| value).collect()
         });
         let once = vec![1; predictions.len()];
         let mut estimates = estimates.into_iter();
         scopes
             .iter()
-            .map(|scope| {
-                scope
-                    .measure(&once)
-                    .into_iter()
-                    .map(|(q, _)| q)
-                    .zip(&mut estimates)
-                    .collect()
-            })
+            .map(|scope| scope.measure(&once).into_iter().map(|(q, _)| q).zip(&mut estimates).collect())
             .collect()
     }
 
@@ -113,18 +98,13 @@ impl Groups {
         let films = &self.films[index];
         let mut labels = BTreeMap::new();
         for film in films {
-            *labels
-                .entry(classes[predictions[*film].label].clone())
-                .or_default() += 1;
+            *labels.entry(classes[predictions[*film].label].clone()).or_default() += 1;
         }
         GroupReport {
             n: films.len() as u64,
             patients: distinct(films.iter().map(|film| &patients[*film])),
             few: (films.len() as u64) < FEW_FILMS,
-            refused: films
-                .iter()
-                .filter(|film| predictions[**film].refused)
-                .count() as u64,
+            refused: films.iter().filter(|film| predictions[**film].refused).count() as u64,
             labels,
             accuracy: figures[&Quantity::Accuracy],
             balanced_accuracy: figures[&Quantity::BalancedAccuracy],

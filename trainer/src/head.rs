@@ -53,8 +53,8 @@ pub fn fit(features: &[Vec<f32>], labels: &[usize], weights: &[f32], classes: us
     let mut optimizer = AdamConfig::new().init();
     for _ in 0..recipe.steps {
         let logits = x.clone().matmul(model.weight.val()) + model.bias.val().unsqueeze();
-        let loss = (log_softmax(logits, 1) * targets.clone()).sum().neg()
-            + model.weight.val().square().sum() * recipe.l2;
+        let loss =
+            (log_softmax(logits, 1) * targets.clone()).sum().neg() + model.weight.val().square().sum() * recipe.l2;
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
         model = optimizer.step(recipe.learning_rate, model, gradients);
     }

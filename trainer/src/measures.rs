@@ -62,11 +62,7 @@ struct Facts {
 
 impl Scope {
     /// `films` are indexed as the weights of [`Scope::measure`] are; each point comes with the class of its finding.
-    pub fn new<'a>(
-        films: impl Films<'a> + Clone,
-        classes: usize,
-        points: &[(usize, &OperatingPoint)],
-    ) -> Self {
+    pub fn new<'a>(films: impl Films<'a> + Clone, classes: usize, points: &[(usize, &OperatingPoint)]) -> Self {
         let facts = |(index, p): (usize, &Prediction)| Facts {
             index,
             label: p.label,
@@ -76,30 +72,19 @@ impl Scope {
             nll: p.nll(),
         };
         let reaches = |(class, point): &(usize, &OperatingPoint)| {
-            let reached = films
-                .clone()
-                .map(|(_, p)| p.probability(*class) >= point.threshold);
+            let reached = films.clone().map(|(_, p)| p.probability(*class) >= point.threshold);
             (*class, reached.collect())
         };
-        let present: Vec<usize> = (0..classes)
-            .filter(|class| films.clone().any(|(_, p)| p.label == *class))
-            .collect();
+        let present: Vec<usize> = (0..classes).filter(|class| films.clone().any(|(_, p)| p.label == *class)).collect();
         let pairs = present
             .iter()
-            .flat_map(|a| {
-                present
-                    .iter()
-                    .filter(move |b| a < *b)
-                    .map(move |b| (*a, *b))
-            })
+            .flat_map(|a| present.iter().filter(move |b| a < *b).map(move |b| (*a, *b)))
             .map(|(a, b)| ((a, b), Ranking::pair(films.clone(), a, b)))
             .collect();
         Scope {
             classes,
             films: films.clone().map(facts).collect(),
-            rankings: (0..classes)
-                .map(|class| Ranking::one_vs_rest(films.clone(), class))
-                .collect(),
+            rankings: (0..classes).map(|class| Ranking::one_vs_rest(films.clone(), class)).collect(),
             points: points.iter().map(reaches).collect(),
             present,
             pairs,
@@ -119,24 +104,17 @@ impl Scope {
         let n = confusion.n();
         let mean = |sum: f64| (n > 0).then(|| sum / n as f64);
         // A resample that lost a label is not a smaller problem, it is none: its mean over labels does not count.
-        let complete = self
-            .present
-            .iter()
-            .all(|class| confusion.with_label(*class) > 0);
+        let complete = self.present.iter().all(|class| confusion.with_label(*class) > 0);
         let films = self.films.iter();
         let bins = reliability(films.map(|f| (f.confidence, f.call == f.label, weights[f.index])));
         let weight = |film: usize| weights[film];
         let aurocs: Vec<Option<f64>> = self.rankings.iter().map(|r| r.auroc(weight)).collect();
         let known: Vec<f64> = aurocs.iter().flatten().copied().collect();
-        let macro_auroc =
-            (complete && !known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64);
+        let macro_auroc = (complete && !known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64);
 
         let mut figures = vec![
             (Quantity::Accuracy, confusion.accuracy()),
-            (
-                Quantity::BalancedAccuracy,
-                confusion.balanced_accuracy().filter(|_| complete),
-            ),
+            (Quantity::BalancedAccuracy, confusion.balanced_accuracy().filter(|_| complete)),
             (Quantity::MacroAuroc, macro_auroc),
             (Quantity::Ece, ece(&bins)),
             (Quantity::Brier, mean(brier)),
@@ -145,10 +123,7 @@ impl Scope {
         for (class, (ranking, auroc)) in self.rankings.iter().zip(&aurocs).enumerate() {
             figures.extend([
                 (Quantity::Auroc(class), *auroc),
-                (
-                    Quantity::AveragePrecision(class),
-                    ranking.average_precision(weight),
-                ),
+                (Quantity::AveragePrecision(class), ranking.average_precision(weight)),
                 (Quantity::Sensitivity(class), confusion.sensitivity(class)),
                 (Quantity::Specificity(class), confusion.specificity(class)),
                 (Quantity::Precision(class), confusion.precision(class)),
@@ -162,11 +137,7 @@ impl Scope {
             let mut table = Confusion::new(2);
             for (film, reached) in self.films.iter().zip(reached) {
                 let weight = weights[film.index];
-                table.add(
-                    usize::from(film.label == *class),
-                    usize::from(*reached),
-                    weight,
-                );
+                table.add(usize::from(film.label == *class), usize::from(*reached), weight);
             }
             figures.push((Quantity::PointSensitivity(point), table.sensitivity(1)));
             figures.push((Quantity::PointSpecificity(point), table.specificity(1)));

@@ -9,8 +9,8 @@
 //! What this file does not do: intervals ([`crate::bootstrap`]), and thresholds ([`crate::calibrate`]). A *call* here
 //! is the most probable finding; refusals and abstentions do not take a film out of any figure.
 
-use anyhow::{Result, ensure};
 use crate::dataset::Film;
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 /// Probabilities are raised to this before a logarithm, so that one certain mistake leaves the mean finite (27.6 nats).
@@ -79,9 +79,7 @@ impl Prediction {
 
     /// Multi-class Brier score of this film, `sum_c (p_c - [y = c])^2`, in 0..=2.
     pub fn brier(&self) -> f64 {
-        let squared = |(class, p): (usize, &f32)| {
-            (f64::from(*p) - f64::from(u8::from(class == self.label))).powi(2)
-        };
+        let squared = |(class, p): (usize, &f32)| (f64::from(*p) - f64::from(u8::from(class == self.label))).powi(2);
         self.probabilities.iter().enumerate().map(squared).sum()
     }
 
@@ -98,11 +96,7 @@ impl Prediction {
 pub fn check(predictions: &[Prediction], classes: usize) -> Result<()> {
     for p in predictions {
         let file = &p.file;
-        ensure!(
-            p.label < classes,
-            "{file}: label {} is not among the {classes} classes of the weights",
-            p.label
-        );
+        ensure!(p.label < classes, "{file}: label {} is not among the {classes} classes of the weights", p.label);
         ensure!(
             p.probabilities.len() == classes,
             "{file}: {} probabilities for {classes} classes",
@@ -129,10 +123,7 @@ pub struct Confusion {
 impl Confusion {
     /// No films yet.
     pub fn new(classes: usize) -> Self {
-        Confusion {
-            classes,
-            counts: vec![0; classes * classes],
-        }
+        Confusion { classes, counts: vec![0; classes * classes] }
     }
 
     /// Counts every prediction once.
@@ -156,10 +147,7 @@ impl Confusion {
 
     /// One row per true label.
     pub fn rows(&self) -> Vec<Vec<u64>> {
-        self.counts
-            .chunks(self.classes)
-            .map(<[u64]>::to_vec)
-            .collect()
+        self.counts.chunks(self.classes).map(<[u64]>::to_vec).collect()
     }
 
     /// Films in all.
@@ -179,19 +167,12 @@ impl Confusion {
 
     /// Share of films whose call is their label.
     pub fn accuracy(&self) -> Option<f64> {
-        ratio(
-            (0..self.classes)
-                .map(|class| self.count(class, class))
-                .sum(),
-            self.n(),
-        )
+        ratio((0..self.classes).map(|class| self.count(class, class)).sum(), self.n())
     }
 
     /// Mean sensitivity over the labels that occur; `None` if fewer than two do.
     pub fn balanced_accuracy(&self) -> Option<f64> {
-        let each: Vec<f64> = (0..self.classes)
-            .filter_map(|class| self.sensitivity(class))
-            .collect();
+        let each: Vec<f64> = (0..self.classes).filter_map(|class| self.sensitivity(class)).collect();
         (each.len() > 1).then(|| mean(&each))
     }
 
@@ -203,10 +184,7 @@ impl Confusion {
     /// Of the films without the finding, the share not called so.
     pub fn specificity(&self, class: usize) -> Option<f64> {
         let without = self.n() - self.with_label(class);
-        ratio(
-            without - (self.with_call(class) - self.count(class, class)),
-            without,
-        )
+        ratio(without - (self.with_call(class) - self.count(class, class)), without)
     }
 
     /// Of the films called so, the share with the finding (predictive value at this set's prevalence).
@@ -219,10 +197,7 @@ impl Confusion {
         if self.with_label(class) == 0 {
             return None;
         }
-        ratio(
-            2 * self.count(class, class),
-            self.with_label(class) + self.with_call(class),
-        )
+        ratio(2 * self.count(class, class), self.with_label(class) + self.with_call(class))
     }
 }
 
@@ -246,9 +221,7 @@ pub fn balanced_accuracy(predictions: &[Prediction], classes: usize) -> Option<f
 
 /// Mean of the one-vs-rest AUROC of every class that has films with and without it; `None` if none has.
 pub fn macro_auroc(predictions: &[Prediction], classes: usize) -> Option<f64> {
-    let each: Vec<f64> = (0..classes)
-        .filter_map(|class| class_auroc(predictions, class))
-        .collect();
+    let each: Vec<f64> = (0..classes).filter_map(|class| class_auroc(predictions, class)).collect();
     (!each.is_empty()).then(|| mean(&each))
 }
 
@@ -271,14 +244,7 @@ pub fn pair_auroc(predictions: &[Prediction], a: usize, b: usize) -> Option<f64>
 /// assert_eq!(auroc(&[0.9, 0.4], &[true, true]), None);
 /// ```
 pub fn auroc(scores: &[f64], positive: &[bool]) -> Option<f64> {
-    Ranking::new(
-        scores
-            .iter()
-            .zip(positive)
-            .enumerate()
-            .map(|(film, (s, p))| (film, *s, *p)),
-    )
-    .auroc(|_| 1)
+    Ranking::new(scores.iter().zip(positive).enumerate().map(|(film, (s, p))| (film, *s, *p))).auroc(|_| 1)
 }
 
 /// Films with the index that weights are asked for.
@@ -314,13 +280,7 @@ pub struct CurvePoint {
 impl Ranking {
     /// From `(film, score, has the finding)`; `film` is the index that the weight functions are asked for.
     pub fn new(films: impl Iterator<Item = (usize, f64, bool)>) -> Self {
-        let mut entries: Vec<Ranked> = films
-            .map(|(film, score, positive)| Ranked {
-                film,
-                score,
-                positive,
-            })
-            .collect();
+        let mut entries: Vec<Ranked> = films.map(|(film, score, positive)| Ranked { film, score, positive }).collect();
         entries.sort_by(|a, b| b.score.total_cmp(&a.score));
         Ranking { entries }
     }
@@ -341,11 +301,7 @@ impl Ranking {
         for tied in self.entries.chunk_by(|a, b| a.score == b.score) {
             let (mut positives, mut negatives) = (0, 0);
             for entry in tied {
-                let side = if entry.positive {
-                    &mut positives
-                } else {
-                    &mut negatives
-                };
+                let side = if entry.positive { &mut positives } else { &mut negatives };
                 *side += u64::from(weight(entry.film));
             }
             visit(tied[0].score, positives, negatives);
@@ -384,12 +340,7 @@ impl Ranking {
         if with == 0.0 || without == 0.0 {
             return Vec::new();
         }
-        let start = CurvePoint {
-            threshold: f64::INFINITY,
-            sensitivity: 0.0,
-            specificity: 1.0,
-            precision: 1.0,
-        };
+        let start = CurvePoint { threshold: f64::INFINITY, sensitivity: 0.0, specificity: 1.0, precision: 1.0 };
         let (mut points, mut hits, mut false_alarms) = (vec![start], 0.0, 0.0);
         self.for_each_score(
             |_| 1,

@@ -27,10 +27,7 @@ pub fn write_evaluation(report: &Report, predictions: &[Prediction], dir: &Path)
 }
 
 fn drawings(figures: &[Figure]) -> Vec<(String, String)> {
-    figures
-        .iter()
-        .map(|figure| (format!("{}.svg", figure.name), figure.svg.clone()))
-        .collect()
+    figures.iter().map(|figure| (format!("{}.svg", figure.name), figure.svg.clone())).collect()
 }
 
 fn json(value: &impl Serialize) -> Result<String> {
@@ -43,18 +40,10 @@ fn json(value: &impl Serialize) -> Result<String> {
 /// # Errors
 /// Where the folder cannot be written (named).
 pub fn write_all(dir: &Path, files: &[(String, String)]) -> Result<()> {
-    let cannot = || {
-        format!(
-            "cannot write the report to {} (is it a writable folder?)",
-            dir.display()
-        )
-    };
+    let cannot = || format!("cannot write the report to {} (is it a writable folder?)", dir.display());
     fs::create_dir_all(dir).with_context(cannot)?;
     // Inside the folder, so that moving never crosses file systems.
-    let staging = tempfile::Builder::new()
-        .prefix(".report-")
-        .tempdir_in(dir)
-        .with_context(cannot)?;
+    let staging = tempfile::Builder::new().prefix(".report-").tempdir_in(dir).with_context(cannot)?;
     for (name, text) in files {
         fs::write(staging.path().join(name), text).with_context(cannot)?;
     }
@@ -160,29 +149,14 @@ impl CrossValidationReport {
             let values: Vec<f64> = folds.iter().filter_map(figure).collect();
             across_folds.extend(summary(&values).map(|mean| (format!("binary_accuracy {pair}"), mean)));
         }
-        Ok(CrossValidationReport {
-            protocol: protocol.split,
-            folds,
-            across_folds,
-            pooled,
-            binary_accuracy,
-            baselines,
-        })
+        Ok(CrossValidationReport { protocol: protocol.split, folds, across_folds, pooled, binary_accuracy, baselines })
     }
 
     /// One row per fold, and one of means.
     fn table(&self) -> Table {
-        let mut table = Table::new([
-            "fold",
-            "films",
-            "accuracy",
-            "balanced accuracy",
-            "macro AUROC",
-        ]);
+        let mut table = Table::new(["fold", "films", "accuracy", "balanced accuracy", "macro AUROC"]);
         let pairs: Vec<&String> = self.pooled.auroc.keys().collect();
-        table
-            .columns
-            .extend(pairs.iter().map(|pair| format!("AUROC {pair}")));
+        table.columns.extend(pairs.iter().map(|pair| format!("AUROC {pair}")));
         for fold in &self.folds {
             let mut row = vec![Cell::text(&fold.name), Cell::Count(fold.n)];
             row.extend([fold.accuracy, fold.balanced_accuracy, fold.macro_auroc].map(Cell::Figure));
@@ -208,23 +182,11 @@ impl CrossValidationReport {
     }
 
     fn across(&self) -> Table {
-        let mut table = Table::new([
-            "mean over folds",
-            "mean (95 % t-interval)",
-            "standard deviation",
-        ]);
+        let mut table = Table::new(["mean over folds", "mean (95 % t-interval)", "standard deviation"]);
         for (name, s) in &self.across_folds {
-            let mean = Estimate {
-                value: Some(s.mean),
-                low: s.low,
-                high: s.high,
-            };
+            let mean = Estimate { value: Some(s.mean), low: s.low, high: s.high };
             let sd = s.sd.map_or("-".to_owned(), |sd| format!("{sd:.3}"));
-            table.rows.push(vec![
-                Cell::text(name.replace('_', " ")),
-                Cell::Figure(mean),
-                Cell::text(sd),
-            ]);
+            table.rows.push(vec![Cell::text(name.replace('_', " ")), Cell::Figure(mean), Cell::text(sd)]);
         }
         table
     }
@@ -232,9 +194,7 @@ impl CrossValidationReport {
     fn compared(&self) -> Table {
         let mut table = Table::new(["to compare with", "value"]);
         for Baseline { name, value } in &self.baselines {
-            table
-                .rows
-                .push(vec![Cell::text(name), Cell::text(format!("{value:.4}"))]);
+            table.rows.push(vec![Cell::text(name), Cell::text(format!("{value:.4}"))]);
         }
         table
     }
@@ -268,7 +228,8 @@ impl CrossValidationReport {
         );
         let held_out = "Each fold is measured by a model that never saw it.";
         page::section(&mut body, "Folds", held_out, &self.table());
-        let two = "Between two labels: among the films of the two, the share whose label is the more probable of the two.";
+        let two =
+            "Between two labels: among the films of the two, the share whose label is the more probable of the two.";
         page::section(&mut body, "Two labels", two, &self.binary());
         let spread = "Between folds; they share most of their training films, so the interval is a rough guide.";
         page::section(&mut body, "Across folds", spread, &self.across());

@@ -39,10 +39,7 @@ const GLOSSARY: [(&str, &str); 14] = [
         "Precision",
         "Of the films that were called so, the share that really has it. It depends on how common the finding is: in a place where it is rarer, it is lower.",
     ),
-    (
-        "F1",
-        "One number between precision and sensitivity; low if either of them is low.",
-    ),
+    ("F1", "One number between precision and sensitivity; low if either of them is low."),
     (
         "AUROC",
         "Take one film with the finding and one without: how often does the one with it get the higher probability? 1 is always, 0.5 is a coin.",
@@ -88,10 +85,7 @@ pub fn document(title: &str, body: &str) -> String {
 
 /// The page of one evaluation.
 pub fn evaluation(report: &Report, figures: &[Figure]) -> String {
-    document(
-        "Evaluation of a chest X\u{2011}ray classifier",
-        &(lead(report) + &sections(report, figures)),
-    )
+    document("Evaluation of a chest X\u{2011}ray classifier", &(lead(report) + &sections(report, figures)))
 }
 
 fn lead(report: &Report) -> String {
@@ -100,11 +94,7 @@ fn lead(report: &Report) -> String {
     if let Some(value) = report.accuracy.value {
         let interval = match (report.accuracy.low, report.accuracy.high) {
             (Some(low), Some(high)) => {
-                format!(
-                    " (95\u{a0}% interval {} to {}\u{a0}%)",
-                    percent(low),
-                    percent(high)
-                )
+                format!(" (95\u{a0}% interval {} to {}\u{a0}%)", percent(low), percent(high))
             }
             _ => String::new(),
         };
@@ -119,15 +109,8 @@ fn lead(report: &Report) -> String {
         );
     }
     let Report { protocol, .. } = report;
-    let (split, weights, date) = (
-        escape(&protocol.split),
-        escape(&protocol.weights),
-        escape(&protocol.date),
-    );
-    let _ = writeln!(
-        text,
-        "<p class=\"soft\">Split {split}, weights <code>{weights}</code>, measured {date}.</p>"
-    );
+    let (split, weights, date) = (escape(&protocol.split), escape(&protocol.weights), escape(&protocol.date));
+    let _ = writeln!(text, "<p class=\"soft\">Split {split}, weights <code>{weights}</code>, measured {date}.</p>");
     text + &format!("<p class=\"note\"><b>Not a diagnosis.</b> {DISCLAIMER}</p>\n")
 }
 
@@ -153,11 +136,7 @@ pub(crate) fn card(name: &str, figure: Estimate, explanation: &str) -> String {
 pub fn sections(report: &Report, figures: &[Figure]) -> String {
     let mut text = String::from("<div class=\"cards\">\n");
     text += &card("Accuracy", report.accuracy, "right calls");
-    text += &card(
-        "Balanced accuracy",
-        report.balanced_accuracy,
-        "every finding counts the same",
-    );
+    text += &card("Balanced accuracy", report.balanced_accuracy, "every finding counts the same");
     text += &card("Macro AUROC", report.macro_auroc, "ranking; 0.5 is a coin");
     text += &card("Calibration error", report.ece, "smaller is better");
     let _ = writeln!(
@@ -167,23 +146,10 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
         report.refused, report.n
     );
 
-    section(
-        &mut text,
-        "By finding",
-        "Each finding against all others.",
-        &tables::findings(report),
-    );
+    section(&mut text, "By finding", "Each finding against all others.", &tables::findings(report));
     let picture = |text: &mut String, figure: &Figure| {
-        let Figure {
-            title,
-            caption,
-            svg,
-            ..
-        } = figure;
-        let _ = writeln!(
-            text,
-            "<figure><h3>{title}</h3>\n{svg}<figcaption>{caption}</figcaption></figure>"
-        );
+        let Figure { title, caption, svg, .. } = figure;
+        let _ = writeln!(text, "<figure><h3>{title}</h3>\n{svg}<figcaption>{caption}</figcaption></figure>");
     };
     text += "<div class=\"figures\">\n";
     for figure in figures {
@@ -203,11 +169,7 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
         section(
             &mut text,
             &format!("By {name}"),
-            if groups.values().any(|group| group.few) {
-                FEW
-            } else {
-                ""
-            },
+            if groups.values().any(|group| group.few) { FEW } else { "" },
             &tables::groups(report, &name, groups.iter()),
         );
     }
@@ -220,21 +182,10 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
         );
     }
     if let Some(table) = tables::out_of_distribution(report) {
-        let explanation =
-            "Images that are not frontal chest X-rays. A good gate refuses all of them.";
-        section(
-            &mut text,
-            "Images that do not belong here",
-            explanation,
-            &table,
-        );
+        let explanation = "Images that are not frontal chest X-rays. A good gate refuses all of them.";
+        section(&mut text, "Images that do not belong here", explanation, &table);
     }
-    section(
-        &mut text,
-        "All headline figures",
-        "",
-        &tables::headline(report),
-    );
+    section(&mut text, "All headline figures", "", &tables::headline(report));
     text + &protocol(report) + &glossary()
 }
 
@@ -257,11 +208,7 @@ fn protocol(report: &Report) -> String {
         ("Weights", &p.weights),
         ("Date", &p.date),
     ] {
-        let _ = writeln!(
-            text,
-            "<dt>{name}</dt><dd><code>{}</code></dd>",
-            escape(value)
-        );
+        let _ = writeln!(text, "<dt>{name}</dt><dd><code>{}</code></dd>", escape(value));
     }
     text += "</dl>\n<ul>\n";
     for line in p.method.iter().chain(&p.notes) {

@@ -65,11 +65,7 @@ pub fn figures(report: &Report, predictions: &[Prediction]) -> Vec<Figure> {
 }
 
 fn unit_frame() -> Frame {
-    Frame {
-        area: (62.0, 14.0, 348.0, 330.0),
-        x: (0.0, 1.0),
-        y: (0.0, 1.0),
-    }
+    Frame { area: (62.0, 14.0, 348.0, 330.0), x: (0.0, 1.0), y: (0.0, 1.0) }
 }
 
 fn with_interval(label: &str, estimate: Estimate) -> String {
@@ -94,23 +90,12 @@ fn curves(
     let frame = unit_frame();
     for (class, _) in report.classes.iter().enumerate() {
         let curve = Ranking::one_vs_rest(predictions.iter().enumerate(), class).curve();
-        svg.path(
-            curve.iter().map(&point).map(|(x, y)| frame.at(x, y)),
-            &series(class),
-        );
+        svg.path(curve.iter().map(&point).map(|(x, y)| frame.at(x, y)), &series(class));
     }
-    let widest = legend
-        .iter()
-        .map(|entry| entry.chars().count())
-        .max()
-        .unwrap_or(0) as f64;
+    let widest = legend.iter().map(|entry| entry.chars().count()).max().unwrap_or(0) as f64;
     let width = (50.0 + 6.4 * widest).min(336.0);
     let height = 20.0 * legend.len() as f64 + 8.0;
-    let (x, _) = if bottom {
-        frame.at(1.0, 0.0)
-    } else {
-        frame.at(0.0, 0.0)
-    };
+    let (x, _) = if bottom { frame.at(1.0, 0.0) } else { frame.at(0.0, 0.0) };
     let x = if bottom { x - width - 6.0 } else { x + 8.0 };
     svg.legend(x, frame.at(0.0, 0.0).1 - height - 8.0, width, &legend);
 }
@@ -119,16 +104,9 @@ fn curves(
 pub fn roc(report: &Report, predictions: &[Prediction]) -> String {
     let mut svg = Svg::new(WIDTH, HEIGHT, "ROC curve of every finding");
     let frame = unit_frame();
-    frame.axes(
-        &mut svg,
-        "1 - specificity (false alarms)",
-        "sensitivity (found)",
-    );
+    frame.axes(&mut svg, "1 - specificity (false alarms)", "sensitivity (found)");
     svg.line(frame.at(0.0, 0.0), frame.at(1.0, 1.0), "guide");
-    let legend = report
-        .classes
-        .iter()
-        .map(|label| with_interval(label, report.findings[label].auroc));
+    let legend = report.classes.iter().map(|label| with_interval(label, report.findings[label].auroc));
     let point = |p: &CurvePoint| (1.0 - p.specificity, p.sensitivity);
     let legend = legend.collect();
     curves(report, predictions, &mut svg, point, legend, true);
@@ -144,11 +122,8 @@ pub fn precision_recall(report: &Report, predictions: &[Prediction]) -> String {
         let share = report.findings[label].prevalence;
         svg.line(frame.at(0.0, share), frame.at(1.0, share), "guide");
     }
-    let legend = report
-        .classes
-        .iter()
-        .map(|label| with_interval(label, report.findings[label].average_precision))
-        .collect();
+    let legend =
+        report.classes.iter().map(|label| with_interval(label, report.findings[label].average_precision)).collect();
     let point = |p: &CurvePoint| (p.sensitivity, p.precision);
     curves(report, predictions, &mut svg, point, legend, false);
     svg.finish()
@@ -157,10 +132,7 @@ pub fn precision_recall(report: &Report, predictions: &[Prediction]) -> String {
 /// Accuracy against confidence per bin, above a histogram of the confidences.
 pub fn reliability(report: &Report) -> String {
     let mut svg = Svg::new(WIDTH, HEIGHT, "Reliability diagram");
-    let frame = Frame {
-        area: (62.0, 14.0, 348.0, 246.0),
-        ..unit_frame()
-    };
+    let frame = Frame { area: (62.0, 14.0, 348.0, 246.0), ..unit_frame() };
     frame.axes(&mut svg, "", "share of right calls");
     svg.line(frame.at(0.0, 0.0), frame.at(1.0, 1.0), "guide");
     let filled = || report.reliability.iter().filter(|bin| bin.n > 0);
@@ -168,40 +140,21 @@ pub fn reliability(report: &Report) -> String {
     svg.path(filled().map(at), &series(0));
     let most = filled().map(|bin| bin.n).max().unwrap_or(1) as f64;
     for bin in filled() {
-        let tip = format!(
-            "{} films, mean probability {:.3}, right {:.3}",
-            bin.n, bin.confidence, bin.accuracy
-        );
-        svg.dot(
-            at(bin),
-            3.0 + 4.0 * (bin.n as f64 / most).sqrt(),
-            "f0",
-            &tip,
-        );
+        let tip = format!("{} films, mean probability {:.3}, right {:.3}", bin.n, bin.confidence, bin.accuracy);
+        svg.dot(at(bin), 3.0 + 4.0 * (bin.n as f64 / most).sqrt(), "f0", &tip);
     }
     let (left, _) = frame.at(0.0, 0.0);
     for (index, bin) in report.reliability.iter().enumerate() {
         let step = 348.0 / RELIABILITY_BINS as f64;
         let height = 54.0 * bin.n as f64 / most;
         let x = left + step * index as f64;
-        svg.rect(
-            (x + 1.0, 344.0 - height),
-            (step - 2.0, height),
-            "bar",
-            0.85,
-            &format!("{} films", bin.n),
-        );
+        svg.rect((x + 1.0, 344.0 - height), (step - 2.0, height), "bar", 0.85, &format!("{} films", bin.n));
     }
     svg.line((left, 344.0), (left + 348.0, 344.0), "axis");
     svg.upward(20.0, 317.0, "", "films");
     svg.text(left - 8.0, 300.0, "soft small end", most);
     svg.text(left + 174.0, 368.0, "mid", "probability of the call");
-    svg.text(
-        left + 10.0,
-        36.0,
-        "small",
-        with_interval("calibration error", report.ece),
-    );
+    svg.text(left + 10.0, 36.0, "small", with_interval("calibration error", report.ece));
     svg.finish()
 }
 
@@ -220,19 +173,9 @@ pub fn confusion(report: &Report) -> String {
         let middle_x = left + cell_x * (row as f64 + 0.5);
         svg.text(middle_x, top - 9.0, "mid", shorten(label));
         for (column, count) in counts.iter().enumerate() {
-            let share = if total > 0 {
-                *count as f64 / total as f64
-            } else {
-                0.0
-            };
-            let at = (
-                left + cell_x * column as f64 + 1.5,
-                top + cell_y * row as f64 + 1.5,
-            );
-            let tip = format!(
-                "{label} called {}: {count} of {total}",
-                report.classes[column]
-            );
+            let share = if total > 0 { *count as f64 / total as f64 } else { 0.0 };
+            let at = (left + cell_x * column as f64 + 1.5, top + cell_y * row as f64 + 1.5);
+            let tip = format!("{label} called {}: {count} of {total}", report.classes[column]);
             let size = (cell_x - 3.0, cell_y - 3.0);
             svg.rect(at, size, "heat", 0.05 + 0.95 * share, &tip);
             let ink = if share > 0.5 { "onheat" } else { "" };
@@ -240,21 +183,11 @@ pub fn confusion(report: &Report) -> String {
             svg.text(middle, middle_y - 1.0, &format!("mid bold {ink}"), count);
             if n <= 6.0 {
                 let percent = format!("{:.0} %", 100.0 * share);
-                svg.text(
-                    middle,
-                    middle_y + 16.0,
-                    &format!("mid small {ink}"),
-                    percent,
-                );
+                svg.text(middle, middle_y + 16.0, &format!("mid small {ink}"), percent);
             }
         }
     }
-    svg.text(
-        left,
-        374.0,
-        "small soft",
-        format!("{} films; shade: share of the row", report.n),
-    );
+    svg.text(left, 374.0, "small soft", format!("{} films; shade: share of the row", report.n));
     svg.finish()
 }
 
@@ -270,11 +203,7 @@ pub fn sources(report: &Report) -> String {
     let rows = report.sources.len() as f64;
     let height = 34.0 * rows + 70.0;
     let mut svg = Svg::new(WIDTH, height, "Accuracy by source with 95 % intervals");
-    let frame = Frame {
-        area: (104.0, 12.0, 248.0, 34.0 * rows + 6.0),
-        x: (0.0, 1.0),
-        y: (0.0, 1.0),
-    };
+    let frame = Frame { area: (104.0, 12.0, 248.0, 34.0 * rows + 6.0), x: (0.0, 1.0), y: (0.0, 1.0) };
     let bottom = frame.area.1 + frame.area.3;
     for x in crate::svg::ticks(0.0, 1.0) {
         let (at, _) = frame.at(x, 0.0);
@@ -285,33 +214,19 @@ pub fn sources(report: &Report) -> String {
         let (x, _) = frame.at(overall, 0.0);
         svg.line((x, frame.area.1), (x, bottom), "guide");
     }
-    svg.text(
-        frame.area.0 + frame.area.2 / 2.0,
-        bottom + 37.0,
-        "mid",
-        "accuracy (dotted: all films)",
-    );
+    svg.text(frame.area.0 + frame.area.2 / 2.0, bottom + 37.0, "mid", "accuracy (dotted: all films)");
     for (row, (name, group)) in report.sources.iter().enumerate() {
         let y = frame.area.1 + 34.0 * (row as f64 + 0.5) + 3.0;
         svg.text(96.0, y + 4.0, "end", shorten(name));
         if let (Some(low), Some(high)) = (group.accuracy.low, group.accuracy.high) {
-            svg.line(
-                (frame.at(low, 0.0).0, y),
-                (frame.at(high, 0.0).0, y),
-                "whisker",
-            );
+            svg.line((frame.at(low, 0.0).0, y), (frame.at(high, 0.0).0, y), "whisker");
         }
         if let Some(value) = group.accuracy.value {
             let tip = with_interval(name, group.accuracy);
             svg.dot((frame.at(value, 0.0).0, y), 5.0, "f0", &tip);
         }
         let few = if group.few { "*" } else { "" };
-        svg.text(
-            420.0,
-            y + 4.0,
-            "soft small end",
-            format!("n {}{few}", group.n),
-        );
+        svg.text(420.0, y + 4.0, "soft small end", format!("n {}{few}", group.n));
     }
     svg.finish()
 }
@@ -331,11 +246,7 @@ pub struct EpochRecord {
 
 /// Loss and validation macro AUROC by epoch.
 pub fn training_curves(epochs: &[EpochRecord]) -> String {
-    let mut svg = Svg::new(
-        640.0,
-        560.0,
-        "Training curves: loss and validation macro AUROC by epoch",
-    );
+    let mut svg = Svg::new(640.0, 560.0, "Training curves: loss and validation macro AUROC by epoch");
     let last = epochs.iter().map(|e| e.epoch).max().unwrap_or(1).max(2) as f64;
     type Line = fn(&EpochRecord) -> Option<f64>;
     let lines: [(&str, Line); 3] = [
@@ -343,20 +254,11 @@ pub fn training_curves(epochs: &[EpochRecord]) -> String {
         ("validation loss", |e| e.validation_loss),
         ("validation macro AUROC", |e| e.validation_macro_auroc),
     ];
-    let panels: [(&[usize], &str, f64); 2] =
-        [(&[0, 1], "loss", 16.0), (&[2], "macro AUROC", 290.0)];
+    let panels: [(&[usize], &str, f64); 2] = [(&[0, 1], "loss", 16.0), (&[2], "macro AUROC", 290.0)];
     for (shown, name, top) in panels {
-        let of = |line: usize| {
-            epochs
-                .iter()
-                .filter_map(move |e| lines[line].1(e).map(|v| (e.epoch as f64, v)))
-        };
-        let values: Vec<f64> = shown
-            .iter()
-            .flat_map(|line| of(*line))
-            .map(|(_, v)| v)
-            .filter(|v| v.is_finite())
-            .collect();
+        let of = |line: usize| epochs.iter().filter_map(move |e| lines[line].1(e).map(|v| (e.epoch as f64, v)));
+        let values: Vec<f64> =
+            shown.iter().flat_map(|line| of(*line)).map(|(_, v)| v).filter(|v| v.is_finite()).collect();
         let low = values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let y = if low < high {
@@ -367,22 +269,14 @@ pub fn training_curves(epochs: &[EpochRecord]) -> String {
         } else {
             (0.0, 1.0)
         };
-        let frame = Frame {
-            area: (66.0, top, 556.0, 210.0),
-            x: (1.0, last),
-            y,
-        };
+        let frame = Frame { area: (66.0, top, 556.0, 210.0), x: (1.0, last), y };
         frame.axes(&mut svg, "epoch", name);
         for (index, line) in shown.iter().enumerate() {
             let finite = of(*line).filter(|(_, v)| v.is_finite());
             svg.path(finite.map(|(x, v)| frame.at(x, v)), &series(index));
         }
         let legend: Vec<String> = shown.iter().map(|line| lines[*line].0.to_owned()).collect();
-        let at = if shown.len() > 1 {
-            top + 6.0
-        } else {
-            top + 176.0
-        };
+        let at = if shown.len() > 1 { top + 6.0 } else { top + 176.0 };
         svg.legend(432.0, at, 184.0, &legend);
     }
     svg.finish()

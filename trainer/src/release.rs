@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, ensure};
 use deepbreath::model::{ModelConfig, NamedTensors};
 use deepbreath::preprocess::PREPROCESSING;
-use deepbreath::weights::{self, DataSource, Measurement, Metadata, OperatingPoint, Origin, FORMAT_VERSION};
+use deepbreath::weights::{self, DataSource, FORMAT_VERSION, Measurement, Metadata, OperatingPoint, Origin};
 use deepbreath::{Classifier, decision};
 
 use crate::bootstrap::Estimate;

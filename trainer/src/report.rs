@@ -219,27 +219,17 @@ impl Report {
             .iter()
             .map(|point| {
                 let class = classes.iter().position(|class| *class == point.finding);
-                class.map(|class| (class, point)).with_context(|| {
-                    format!(
-                        "operating point for `{}`, which is not among {classes:?}",
-                        point.finding
-                    )
-                })
+                class
+                    .map(|class| (class, point))
+                    .with_context(|| format!("operating point for `{}`, which is not among {classes:?}", point.finding))
             })
             .collect::<Result<_>>()?;
 
         let groups = Groups::of(predictions);
         let patients = patients(predictions);
-        let figures = groups.measure(
-            predictions,
-            classes.len(),
-            &points,
-            &patients,
-            protocol.bootstrap,
-        );
+        let figures = groups.measure(predictions, classes.len(), &points, &patients, protocol.bootstrap);
         let all = &figures[0];
-        let group =
-            |index: usize| groups.report(index, predictions, classes, &patients, &figures[index]);
+        let group = |index: usize| groups.report(index, predictions, classes, &patients, &figures[index]);
         let mut sources = BTreeMap::new();
         let mut subgroups: BTreeMap<String, BTreeMap<String, GroupReport>> = BTreeMap::new();
         for (index, (kind, value)) in groups.keys.iter().enumerate() {
@@ -247,18 +237,8 @@ impl Report {
             match kind {
                 Kind::All => {}
                 Kind::Source => drop(sources.insert(value, group(index))),
-                Kind::View => drop(
-                    subgroups
-                        .entry("view".into())
-                        .or_default()
-                        .insert(value, group(index)),
-                ),
-                Kind::Age => drop(
-                    subgroups
-                        .entry("age_group".into())
-                        .or_default()
-                        .insert(value, group(index)),
-                ),
+                Kind::View => drop(subgroups.entry("view".into()).or_default().insert(value, group(index))),
+                Kind::Age => drop(subgroups.entry("age_group".into()).or_default().insert(value, group(index))),
             }
         }
 
@@ -305,11 +285,7 @@ impl Report {
                     specificity: all[&Quantity::PointSpecificity(index)],
                 })
                 .collect(),
-            reliability: reliability(
-                predictions
-                    .iter()
-                    .map(|p| (p.probability(p.call()), p.call() == p.label, 1)),
-            ),
+            reliability: reliability(predictions.iter().map(|p| (p.probability(p.call()), p.call() == p.label, 1))),
             ood,
             protocol,
         })

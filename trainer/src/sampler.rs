@@ -46,9 +46,8 @@ impl Sampler {
         for (index, film) in films.iter().enumerate() {
             cells.entry((film.label, &film.source)).or_default().push(index);
         }
-        let labels_of = |source: &str| {
-            cells.iter().filter(|((_, other), films)| *other == source && films.len() >= FEW).count()
-        };
+        let labels_of =
+            |source: &str| cells.iter().filter(|((_, other), films)| *other == source && films.len() >= FEW).count();
         let weight = |(key, members): (&(usize, &str), &Vec<usize>)| {
             (members.len() as f64).sqrt() * if labels_of(key.1) > 1 { shared } else { 1.0 }
         };

@@ -53,12 +53,7 @@ pub struct Svg {
 impl Svg {
     /// An empty drawing. `title` is what a screen reader says.
     pub fn new(width: f64, height: f64, title: &str) -> Svg {
-        Svg {
-            body: String::new(),
-            width,
-            height,
-            title: escape(title),
-        }
+        Svg { body: String::new(), width, height, title: escape(title) }
     }
 
     fn push(&mut self, element: std::fmt::Arguments) {
@@ -69,9 +64,7 @@ impl Svg {
     /// Text with its baseline at `y`; `class` holds `end` or `mid` to anchor it, `soft`, `small`, `bold`.
     pub fn text(&mut self, x: f64, y: f64, class: &str, text: impl Display) {
         let text = escape(text);
-        self.push(format_args!(
-            r#"<text x="{x:.1}" y="{y:.1}" class="{class}">{text}</text>"#
-        ));
+        self.push(format_args!(r#"<text x="{x:.1}" y="{y:.1}" class="{class}">{text}</text>"#));
     }
 
     /// Text that reads upwards, centred on the point.
@@ -85,18 +78,14 @@ impl Svg {
     /// A straight line.
     pub fn line(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {
         let ((x1, y1), (x2, y2)) = (from, to);
-        self.push(format_args!(
-            r#"<line x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}" class="{class}"/>"#
-        ));
+        self.push(format_args!(r#"<line x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}" class="{class}"/>"#));
     }
 
     /// A path through the points.
     pub fn path(&mut self, points: impl Iterator<Item = (f64, f64)>, class: &str) {
         let points: Vec<String> = points.map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
         let points = points.join(" ");
-        self.push(format_args!(
-            r#"<polyline points="{points}" class="{class}"/>"#
-        ));
+        self.push(format_args!(r#"<polyline points="{points}" class="{class}"/>"#));
     }
 
     /// A rectangle with a tooltip.
@@ -117,13 +106,7 @@ impl Svg {
 
     /// A key of series from the top left of its box, one a row of 20 pixels, on a plain ground of the given width.
     pub fn legend(&mut self, x: f64, y: f64, width: f64, entries: &[String]) {
-        self.rect(
-            (x, y),
-            (width, 20.0 * entries.len() as f64 + 8.0),
-            "face",
-            0.88,
-            "",
-        );
+        self.rect((x, y), (width, 20.0 * entries.len() as f64 + 8.0), "face", 0.88, "");
         for (index, entry) in entries.iter().enumerate() {
             let y = y + 14.0 + 20.0 * index as f64;
             self.line((x + 6.0, y), (x + 34.0, y), &series(index));
@@ -133,12 +116,7 @@ impl Svg {
 
     /// The whole file.
     pub fn finish(self) -> String {
-        let Svg {
-            body,
-            width,
-            height,
-            title,
-        } = self;
+        let Svg { body, width, height, title } = self;
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" class=\"chart\" role=\"img\" \
              aria-label=\"{title}\"><title>{title}</title><style>{STYLE}</style>\n\
@@ -167,10 +145,7 @@ impl Frame {
     pub fn at(&self, x: f64, y: f64) -> (f64, f64) {
         let (left, top, width, height) = self.area;
         let share = |v: f64, (low, high): (f64, f64)| (v - low) / (high - low);
-        (
-            left + width * share(x, self.x),
-            top + height * (1.0 - share(y, self.y)),
-        )
+        (left + width * share(x, self.x), top + height * (1.0 - share(y, self.y)))
     }
 
     /// Grid, tick labels and axis names.
@@ -179,22 +154,12 @@ impl Frame {
         for y in ticks(self.y.0, self.y.1) {
             let (_, at) = self.at(self.x.0, y);
             svg.line((left, at), (left + width, at), "grid");
-            svg.text(
-                left - 8.0,
-                at + 4.0,
-                "soft small end",
-                tick_label(y, self.y),
-            );
+            svg.text(left - 8.0, at + 4.0, "soft small end", tick_label(y, self.y));
         }
         for x in ticks(self.x.0, self.x.1) {
             let (at, _) = self.at(x, self.y.0);
             svg.line((at, top), (at, top + height), "grid");
-            svg.text(
-                at,
-                top + height + 17.0,
-                "soft small mid",
-                tick_label(x, self.x),
-            );
+            svg.text(at, top + height + 17.0, "soft small mid", tick_label(x, self.x));
         }
         svg.line((left, top + height), (left + width, top + height), "axis");
         svg.line((left, top), (left, top + height), "axis");
@@ -207,11 +172,7 @@ impl Frame {
 pub fn ticks(low: f64, high: f64) -> Vec<f64> {
     let raw = (high - low) / 5.0;
     let power = 10f64.powf(raw.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0]
-        .into_iter()
-        .map(|m| m * power)
-        .find(|step| *step >= raw * 0.999)
-        .unwrap_or(raw);
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|step| *step >= raw * 0.999).unwrap_or(raw);
     let first = (low / step - 1e-9).ceil() as i64;
     let last = (high / step + 1e-9).floor() as i64;
     (first..=last).map(|i| i as f64 * step).collect()

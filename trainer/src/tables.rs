@@ -27,11 +27,7 @@ impl Cell {
         match self {
             Cell::Text(text) => text.clone(),
             Cell::Count(n) => n.to_string(),
-            Cell::Figure(Estimate {
-                value: Some(v),
-                low: Some(l),
-                high: Some(h),
-            }) => {
+            Cell::Figure(Estimate { value: Some(v), low: Some(l), high: Some(h) }) => {
                 format!("{v:.3} ({l:.3} to {h:.3})")
             }
             Cell::Figure(Estimate { value: Some(v), .. }) => format!("{v:.3}"),
@@ -43,17 +39,11 @@ impl Cell {
         match self {
             Cell::Text(text) => escape(text),
             Cell::Count(n) => n.to_string(),
-            Cell::Figure(Estimate {
-                value: Some(v),
-                low: Some(l),
-                high: Some(h),
-            }) => {
+            Cell::Figure(Estimate { value: Some(v), low: Some(l), high: Some(h) }) => {
                 format!("<b>{v:.3}</b><small>{l:.3} to {h:.3}</small>")
             }
             Cell::Figure(Estimate { value: Some(v), .. }) => format!("<b>{v:.3}</b>"),
-            Cell::Figure(_) => {
-                "<span class=\"none\" title=\"undefined for these films\">–</span>".to_owned()
-            }
+            Cell::Figure(_) => "<span class=\"none\" title=\"undefined for these films\">–</span>".to_owned(),
         }
     }
 }
@@ -70,27 +60,18 @@ pub struct Table {
 impl Table {
     /// A table without rows.
     pub fn new<'a>(columns: impl IntoIterator<Item = &'a str>) -> Table {
-        Table {
-            columns: columns.into_iter().map(str::to_owned).collect(),
-            rows: Vec::new(),
-        }
+        Table { columns: columns.into_iter().map(str::to_owned).collect(), rows: Vec::new() }
     }
 
     /// Columns aligned with spaces.
     pub fn terminal(&self) -> String {
-        let rows = self
-            .rows
-            .iter()
-            .map(|row| row.iter().map(Cell::plain).collect());
+        let rows = self.rows.iter().map(|row| row.iter().map(Cell::plain).collect());
         let lines: Vec<Vec<String>> = std::iter::once(self.columns.clone()).chain(rows).collect();
         let wide = |column: usize| lines.iter().map(|row| row[column].chars().count()).max();
         let widths: Vec<usize> = (0..self.columns.len()).filter_map(wide).collect();
         let mut text = String::new();
         for line in &lines {
-            let cells = line
-                .iter()
-                .zip(&widths)
-                .map(|(cell, width)| format!("{cell:<width$}"));
+            let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
             let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
         }
         text
@@ -112,11 +93,7 @@ impl Table {
 
     /// A table that scrolls sideways in itself where the screen is narrow.
     pub fn html(&self) -> String {
-        let narrow = if self.columns.len() <= 3 {
-            " narrow"
-        } else {
-            ""
-        };
+        let narrow = if self.columns.len() <= 3 { " narrow" } else { "" };
         let mut text = format!("<div class=\"scroll{narrow}\" tabindex=\"0\"><table><thead><tr>");
         for column in &self.columns {
             let _ = write!(text, "<th scope=\"col\">{}</th>", escape(column));
@@ -126,11 +103,7 @@ impl Table {
             text += "<tr>";
             for (index, cell) in row.iter().enumerate() {
                 let cell = cell.html();
-                text += &if index == 0 {
-                    format!("<th scope=\"row\">{cell}</th>")
-                } else {
-                    format!("<td>{cell}</td>")
-                };
+                text += &if index == 0 { format!("<th scope=\"row\">{cell}</th>") } else { format!("<td>{cell}</td>") };
             }
             text += "</tr>";
         }
@@ -149,25 +122,15 @@ pub fn headline(report: &Report) -> Table {
         ("Brier score", report.brier),
         ("negative log likelihood", report.nll),
     ] {
-        table
-            .rows
-            .push(vec![Cell::text(name), Cell::Figure(figure)]);
+        table.rows.push(vec![Cell::text(name), Cell::Figure(figure)]);
     }
     table
 }
 
 /// The classification report.
 pub fn findings(report: &Report) -> Table {
-    let mut table = Table::new([
-        "finding",
-        "films",
-        "AUROC",
-        "sensitivity",
-        "specificity",
-        "precision",
-        "F1",
-        "average precision",
-    ]);
+    let mut table =
+        Table::new(["finding", "films", "AUROC", "sensitivity", "specificity", "precision", "F1", "average precision"]);
     for label in &report.classes {
         let finding = &report.findings[label];
         let mut row = vec![Cell::text(label), Cell::Count(finding.n)];
@@ -193,14 +156,9 @@ pub fn groups<'a>(
     name: &str,
     groups: impl Iterator<Item = (&'a String, &'a GroupReport)> + Clone,
 ) -> Table {
-    let pairs: BTreeSet<&String> = groups
-        .clone()
-        .flat_map(|(_, group)| group.auroc.keys())
-        .collect();
+    let pairs: BTreeSet<&String> = groups.clone().flat_map(|(_, group)| group.auroc.keys()).collect();
     let mut table = Table::new([name, "films", "accuracy", "balanced accuracy"]);
-    table
-        .columns
-        .extend(pairs.iter().map(|pair| format!("AUROC {pair}")));
+    table.columns.extend(pairs.iter().map(|pair| format!("AUROC {pair}")));
     let cell = |auroc: Option<&Estimate>| Cell::Figure(auroc.copied().unwrap_or_default());
     let mut all = vec![Cell::text("all films"), Cell::Count(report.n)];
     all.extend([report.accuracy, report.balanced_accuracy].map(Cell::Figure));
@@ -246,34 +204,18 @@ pub fn operating_points(report: &Report) -> Table {
 pub fn out_of_distribution(report: &Report) -> Option<Table> {
     let ood = report.ood.as_ref()?;
     let mut table = Table::new(["kind", "images", "refused"]);
-    table.rows.push(vec![
-        Cell::text("all"),
-        Cell::Count(ood.n),
-        Cell::Count(ood.refused),
-    ]);
+    table.rows.push(vec![Cell::text("all"), Cell::Count(ood.n), Cell::Count(ood.refused)]);
     for (kind, count) in &ood.kinds {
-        table.rows.push(vec![
-            Cell::text(kind),
-            Cell::Count(count.n),
-            Cell::Count(count.refused),
-        ]);
+        table.rows.push(vec![Cell::text(kind), Cell::Count(count.n), Cell::Count(count.refused)]);
     }
     Some(table)
 }
 
 /// One line on what was measured.
 pub fn what(report: &Report) -> String {
-    let Report {
-        n,
-        patients,
-        refused,
-        protocol,
-        ..
-    } = report;
+    let Report { n, patients, refused, protocol, .. } = report;
     let (split, weights) = (&protocol.split, &protocol.weights);
-    format!(
-        "{n} films of {patients} patients ({refused} refused), split {split}, weights {weights}"
-    )
+    format!("{n} films of {patients} patients ({refused} refused), split {split}, weights {weights}")
 }
 
 /// The report for a terminal: short, aligned, every figure with its interval.
@@ -281,12 +223,7 @@ pub fn terminal_table(report: &Report) -> String {
     let mut short = findings(report);
     short.columns.truncate(6);
     short.rows.iter_mut().for_each(|row| row.truncate(6));
-    let mut text = format!(
-        "{}\n\n{}\n{}\n",
-        what(report),
-        headline(report).terminal(),
-        short.terminal()
-    );
+    let mut text = format!("{}\n\n{}\n{}\n", what(report), headline(report).terminal(), short.terminal());
     text += &groups(report, "source", report.sources.iter()).terminal();
     if report.sources.values().any(|group| group.few) {
         text += "* fewer than 30 films\n";
@@ -300,11 +237,7 @@ pub fn terminal_table(report: &Report) -> String {
 
 /// The report for a model card, in Markdown.
 pub fn markdown_table(report: &Report) -> String {
-    let few = if report.sources.values().any(|g| g.few) {
-        "\n\\* fewer than 30 films\n"
-    } else {
-        ""
-    };
+    let few = if report.sources.values().any(|g| g.few) { "\n\\* fewer than 30 films\n" } else { "" };
     let mut text = format!(
         "{}, {}. In brackets: 95 % bootstrap over patients, {} resamples.\n\n{}\n{}\n{}{few}",
         what(report),
@@ -318,10 +251,7 @@ pub fn markdown_table(report: &Report) -> String {
         text += &format!("\n{}", operating_points(report).markdown());
     }
     if let Some(table) = out_of_distribution(report) {
-        text += &format!(
-            "\nImages that are not chest X-rays:\n\n{}",
-            table.markdown()
-        );
+        text += &format!("\nImages that are not chest X-rays:\n\n{}", table.markdown());
     }
     text
 }

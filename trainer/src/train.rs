@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::{ComputeArgs, DeviceChoice, TrainArgs};
 use crate::dataset::{Manifest, Split, write_whole};
+use crate::pretrained;
 use crate::recipe::Recipe;
 use crate::training::{INTERRUPTED, Run};
-use crate::pretrained;
 
 /// `run.json`: what a run was made of, for `export` and for people.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -347,12 +347,7 @@ impl Stage<'_> {
         let selection = validation.selection();
         let epoch = state.progress.epoch + 1;
         let metrics = EpochMetrics {
-            record: EpochRecord {
-                epoch,
-                train_loss,
-                validation_loss: Some(loss),
-                validation_macro_auroc: macro_auroc,
-            },
+            record: EpochRecord { epoch, train_loss, validation_loss: Some(loss), validation_macro_auroc: macro_auroc },
             validation_balanced_accuracy: balanced_accuracy,
             validation_within_source_auroc: within,
             selection,

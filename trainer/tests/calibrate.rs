@@ -25,16 +25,11 @@ fn film(patient: &str, label: usize, logits: &[f32]) -> Prediction {
 fn temperature_in_closed_form() {
     // Logits (a, 0), a share q of them right: the best probability is q, so T = a / ln(q / (1 - q)).
     for (a, right, n) in [(4.0, 3, 4), (1.0, 9, 10), (2.0, 6, 10)] {
-        let films: Vec<_> = (0..n)
-            .map(|i| film("", usize::from(i >= right), &[a, 0.0]))
-            .collect();
+        let films: Vec<_> = (0..n).map(|i| film("", usize::from(i >= right), &[a, 0.0])).collect();
         let q = right as f64 / n as f64;
         let fit = fit_temperature(&films).unwrap();
         let expected = f64::from(a) / (q / (1.0 - q)).ln();
-        assert!(
-            (fit.temperature / expected - 1.0).abs() < 1e-6,
-            "{fit:?}, expected {expected}"
-        );
+        assert!((fit.temperature / expected - 1.0).abs() < 1e-6, "{fit:?}, expected {expected}");
         let entropy = -q * q.ln() - (1.0 - q) * (1.0 - q).ln();
         assert!((fit.nll_after - entropy).abs() < 1e-9 && fit.nll_after <= fit.nll_before);
     }
@@ -47,10 +42,7 @@ fn temperature_of_a_simulated_model_is_recovered() {
         let films: Vec<_> = (0..20_000)
             .map(|_| {
                 let logits: Vec<f32> = (0..3).map(|_| rng.random_range(-4.0..4.0)).collect();
-                let weights: Vec<f64> = logits
-                    .iter()
-                    .map(|z| (f64::from(*z) / truth).exp())
-                    .collect();
+                let weights: Vec<f64> = logits.iter().map(|z| (f64::from(*z) / truth).exp()).collect();
                 let mut left = rng.random_range(0.0..weights.iter().sum());
                 let label = weights.iter().position(|w| {
                     left -= w;
@@ -60,10 +52,7 @@ fn temperature_of_a_simulated_model_is_recovered() {
             })
             .collect();
         let fit = fit_temperature(&films).unwrap();
-        assert!(
-            (fit.temperature / truth - 1.0).abs() < 0.03,
-            "{fit:?}, truth {truth}"
-        );
+        assert!((fit.temperature / truth - 1.0).abs() < 0.03, "{fit:?}, truth {truth}");
     }
 }
 
@@ -72,16 +61,9 @@ fn temperature_stays_in_bounds_or_says_why_not() {
     let fit = fit_temperature(&[film("", 0, &[1.0, 0.0])]).unwrap();
     assert!((fit.temperature - 0.05).abs() < 1e-6, "{fit:?}");
     // Logits that would overflow exp.
-    assert!(
-        fit_temperature(&[film("", 1, &[1000.0, 0.0])])
-            .unwrap()
-            .nll_after
-            .is_finite()
-    );
+    assert!(fit_temperature(&[film("", 1, &[1000.0, 0.0])]).unwrap().nll_after.is_finite());
     assert!(fit_temperature(&[]).is_err());
-    let message = fit_temperature(&[film("p", 0, &[f32::NAN, 0.0])])
-        .unwrap_err()
-        .to_string();
+    let message = fit_temperature(&[film("p", 0, &[f32::NAN, 0.0])]).unwrap_err().to_string();
     assert!(message.contains("p.png"), "{message}");
 }
 
@@ -90,25 +72,11 @@ fn operating_points_by_hand() {
     let classes = ["a".to_string(), "b".to_string(), "never".to_string()];
     // Probability of b rises with the logit. Labels from the lowest: a a a b a b b b b b b b b b b (11 of b).
     let labels = [0, 0, 0, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1];
-    let films: Vec<_> = labels
-        .iter()
-        .enumerate()
-        .map(|(i, label)| film("", *label, &[0.0, i as f32 * 0.2 - 1.0, -50.0]))
-        .collect();
+    let films: Vec<_> =
+        labels.iter().enumerate().map(|(i, label)| film("", *label, &[0.0, i as f32 * 0.2 - 1.0, -50.0])).collect();
     let points = operating_points(&films, &classes);
-    let names: Vec<_> = points
-        .iter()
-        .map(|p| (p.finding.as_str(), p.name.as_str()))
-        .collect();
-    assert_eq!(
-        names,
-        [
-            ("a", "screening"),
-            ("a", "balanced"),
-            ("b", "screening"),
-            ("b", "balanced")
-        ]
-    );
+    let names: Vec<_> = points.iter().map(|p| (p.finding.as_str(), p.name.as_str())).collect();
+    assert_eq!(names, [("a", "screening"), ("a", "balanced"), ("b", "screening"), ("b", "balanced")]);
     let (screening, balanced) = (&points[2], &points[3]);
     // 10 of 11 reach 0.909 >= 0.9: the film at index 5 is the last needed, and both points are there.
     let at_5 = f64::from(films[5].probabilities[1]);
@@ -135,14 +103,8 @@ fn the_interval_of_a_proportion_is_the_binomial_one() {
     let estimates = bootstrap.estimate(&alone, share);
     let half = 1.96 * (0.4 * 0.6 / 200.0f64).sqrt();
     assert_eq!(estimates[0].value, Some(0.4));
-    assert!(
-        (estimates[0].low.unwrap() - (0.4 - half)).abs() < 0.012,
-        "{estimates:?}"
-    );
-    assert!(
-        (estimates[0].high.unwrap() - (0.4 + half)).abs() < 0.012,
-        "{estimates:?}"
-    );
+    assert!((estimates[0].low.unwrap() - (0.4 - half)).abs() < 0.012, "{estimates:?}");
+    assert!((estimates[0].high.unwrap() - (0.4 + half)).abs() < 0.012, "{estimates:?}");
     assert_eq!((estimates[1].value, estimates[1].low), (None, None));
     assert_eq!(bootstrap.estimate(&alone, share), estimates, "seeded");
     // Four films a patient that all agree: the interval is twice as wide (sqrt 4), n is as good as 50.
@@ -157,10 +119,7 @@ fn the_interval_of_a_proportion_is_the_binomial_one() {
 #[test]
 fn intervals_cover_the_truth_about_as_often_as_they_say() {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
-    let bootstrap = Bootstrap {
-        resamples: 400,
-        seed: 1,
-    };
+    let bootstrap = Bootstrap { resamples: 400, seed: 1 };
     let covered = (0..300)
         .filter(|_| {
             let right: Vec<u32> = (0..120).map(|_| u32::from(rng.random_bool(0.7))).collect();
@@ -171,18 +130,12 @@ fn intervals_cover_the_truth_about_as_often_as_they_say() {
             estimate.low.unwrap() <= 0.7 && 0.7 <= estimate.high.unwrap()
         })
         .count();
-    assert!(
-        (270..=297).contains(&covered),
-        "{covered} of 300, 285 expected"
-    );
+    assert!((270..=297).contains(&covered), "{covered} of 300, 285 expected");
 }
 
 #[test]
 fn patients_are_numbered_and_the_nameless_are_alone() {
-    let films: Vec<_> = ["x", "", "y", "x", ""]
-        .iter()
-        .map(|id| film(id, 0, &[0.0]))
-        .collect();
+    let films: Vec<_> = ["x", "", "y", "x", ""].iter().map(|id| film(id, 0, &[0.0])).collect();
     assert_eq!(patients(&films), [0, 1, 2, 0, 3]);
 }
 
@@ -192,16 +145,11 @@ fn summary_of_runs() {
     let five = summary(&[1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
     assert_eq!((five.n, five.mean), (5, 3.0));
     assert!((five.sd.unwrap() - 2.5f64.sqrt()).abs() < 1e-12);
-    assert!(
-        (five.low.unwrap() - 1.0368).abs() < 1e-3 && (five.high.unwrap() - 4.9632).abs() < 1e-3
-    );
+    assert!((five.low.unwrap() - 1.0368).abs() < 1e-3 && (five.high.unwrap() - 4.9632).abs() < 1e-3);
     // 41 values -20..=20: sd sqrt(143.5), t(40) = 2.0211.
     let many: Vec<f64> = (-20..=20).map(f64::from).collect();
     let many = summary(&many).unwrap();
-    assert!(
-        (many.high.unwrap() - 2.0211 * (143.5f64 / 41.0).sqrt()).abs() < 1e-3,
-        "{many:?}"
-    );
+    assert!((many.high.unwrap() - 2.0211 * (143.5f64 / 41.0).sqrt()).abs() < 1e-3, "{many:?}");
     assert_eq!(summary(&[0.9]).unwrap().low, None);
     assert!(summary(&[]).is_none());
 }

@@ -92,7 +92,11 @@ fn values_and_gradients_agree_with_burns_convolution() {
         let ours = run(conv_bias_act(x.clone(), weight.clone(), bias.clone(), case.spec));
         let burns = run(by_burn(x.clone(), weight.clone(), bias.clone(), case));
         for ((name, ours), (_, burns)) in ours.iter().zip(&burns) {
-            check(&format!("case {number}, {:?} kernel {} {:?}, {name}", case.input, case.kernel, case.spec), ours, burns);
+            check(
+                &format!("case {number}, {:?} kernel {} {:?}, {name}", case.input, case.kernel, case.spec),
+                ours,
+                burns,
+            );
         }
     }
 }

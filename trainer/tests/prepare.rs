@@ -12,10 +12,8 @@ use trainer::dataset::{Manifest, Row, Split, read_rows, write_rows};
 use trainer::prepare::{Prepared, covid_chestxray, folders, sample};
 
 fn upstream() -> Option<PathBuf> {
-    let data = std::env::var_os("DEEPBREATH_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
+    let data = std::env::var_os("DEEPBREATH_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
     let folder = data.join("upstream-sample");
     if !folder.exists() {
         println!("skipped: no image data at {}", folder.display());
@@ -27,9 +25,7 @@ fn upstream() -> Option<PathBuf> {
 /// Writes a grey PNG of 4 x 3 pixels; each shade gives other bytes.
 fn png(path: &Path, shade: u8) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    image::GrayImage::from_pixel(4, 3, image::Luma([shade]))
-        .save(path)
-        .unwrap();
+    image::GrayImage::from_pixel(4, 3, image::Luma([shade])).save(path).unwrap();
 }
 
 /// A folder with one PNG for each name.
@@ -42,18 +38,11 @@ fn films(names: &[&str]) -> TempDir {
 }
 
 fn prepare_folders(dir: &Path) -> anyhow::Result<Prepared> {
-    folders(&FoldersArgs {
-        dir: dir.into(),
-        out: dir.join("m.csv"),
-        source: Some("s".into()),
-    })
+    folders(&FoldersArgs { dir: dir.into(), out: dir.join("m.csv"), source: Some("s".into()) })
 }
 
 fn left_out(pairs: &[(&str, usize)]) -> BTreeMap<String, usize> {
-    pairs
-        .iter()
-        .map(|(reason, count)| (reason.to_string(), *count))
-        .collect()
+    pairs.iter().map(|(reason, count)| (reason.to_string(), *count)).collect()
 }
 
 fn labels(rows: &[Row]) -> BTreeMap<&str, usize> {
@@ -75,10 +64,7 @@ fn the_upstream_repository_in_exact_counts() {
         view: view.iter().map(ToString::to_string).collect(),
     };
     let all = covid_chestxray(&args(&[], &[])).unwrap();
-    assert_eq!(
-        labels(&all.rows),
-        BTreeMap::from([("covid", 30), ("normal", 3), ("pneumonia", 4)])
-    );
+    assert_eq!(labels(&all.rows), BTreeMap::from([("covid", 30), ("normal", 3), ("pneumonia", 4)]));
     let expected = left_out(&[
         ("a lateral view", 58),
         ("finding `todo` is none of covid, pneumonia, normal", 28),
@@ -87,47 +73,19 @@ fn the_upstream_repository_in_exact_counts() {
         ("the view is not known", 39),
     ]);
     assert_eq!(all.left_out, expected);
-    assert_eq!(
-        all.rows.len() + expected.values().sum::<usize>(),
-        751,
-        "every row of metadata.csv is accounted for"
-    );
-    assert_eq!(
-        all.rows
-            .iter()
-            .map(|row| &row.patient_id)
-            .collect::<BTreeSet<_>>()
-            .len(),
-        23
-    );
+    assert_eq!(all.rows.len() + expected.values().sum::<usize>(), 751, "every row of metadata.csv is accounted for");
+    assert_eq!(all.rows.iter().map(|row| &row.patient_id).collect::<BTreeSet<_>>().len(), 23);
 
     let tutorial = covid_chestxray(&args(&["COVID-19"], &["PA"])).unwrap();
     assert_eq!(labels(&tutorial.rows), BTreeMap::from([("covid", 25)]));
     assert!(tutorial.rows.iter().all(|row| row.view == "PA"));
-    let row = tutorial
-        .rows
-        .iter()
-        .find(|row| row.path.contains("auntminnie-a-2020_01_28"))
-        .unwrap();
-    assert_eq!(
-        (
-            row.patient_id.as_str(),
-            row.age_group.as_str(),
-            row.license.as_str()
-        ),
-        ("ieee8023-2", "adult", "")
-    );
-    assert!(
-        row.width.is_some_and(|width| width >= 320) && row.sha256.len() == 64,
-        "{row:?}"
-    );
+    let row = tutorial.rows.iter().find(|row| row.path.contains("auntminnie-a-2020_01_28")).unwrap();
+    assert_eq!((row.patient_id.as_str(), row.age_group.as_str(), row.license.as_str()), ("ieee8023-2", "adult", ""));
+    assert!(row.width.is_some_and(|width| width >= 320) && row.sha256.len() == 64, "{row:?}");
 
     write_rows(&out.path().join("m.csv"), &tutorial.rows).unwrap();
     let manifest = Manifest::read(&[out.path().join("m.csv")]).unwrap();
-    assert_eq!(
-        (manifest.films.len(), manifest.classes),
-        (25, vec!["covid".to_string()])
-    );
+    assert_eq!((manifest.films.len(), manifest.classes), (25, vec!["covid".to_string()]));
 }
 
 #[test]
@@ -135,38 +93,17 @@ fn the_kaggle_folders_in_exact_counts() {
     let Some(upstream) = upstream() else { return };
     let out = tempfile::tempdir().unwrap();
     let path = out.path().join("m.csv");
-    let args = FoldersArgs {
-        dir: upstream.join("chest_xray"),
-        out: path.clone(),
-        source: None,
-    };
+    let args = FoldersArgs { dir: upstream.join("chest_xray"), out: path.clone(), source: None };
     let prepared = folders(&args).unwrap();
-    assert_eq!(
-        (&prepared.left_out, &prepared.unreadable),
-        (&left_out(&[]), &vec![])
-    );
-    assert_eq!(
-        labels(&prepared.rows),
-        BTreeMap::from([("normal", 40), ("pneumonia", 40)])
-    );
+    assert_eq!((&prepared.left_out, &prepared.unreadable), (&left_out(&[]), &vec![]));
+    assert_eq!(labels(&prepared.rows), BTreeMap::from([("normal", 40), ("pneumonia", 40)]));
     write_rows(&path, &prepared.rows).unwrap();
     let mut manifest = Manifest::read(&[path]).unwrap();
-    assert_eq!(
-        Split::ALL.map(|split| manifest.subset(split).len()),
-        [40, 0, 40]
-    );
-    let patients: BTreeSet<&str> = manifest
-        .films
-        .iter()
-        .map(|film| film.patient_id.as_str())
-        .collect();
+    assert_eq!(Split::ALL.map(|split| manifest.subset(split).len()), [40, 0, 40]);
+    let patients: BTreeSet<&str> = manifest.films.iter().map(|film| film.patient_id.as_str()).collect();
     assert_eq!(patients.len(), 78, "IM-0011 has three films");
     manifest.split_by_patient(42);
-    assert_eq!(
-        Split::ALL.map(|split| manifest.subset(split).len()),
-        [32, 8, 40],
-        "15 of 85 of twenty films a label"
-    );
+    assert_eq!(Split::ALL.map(|split| manifest.subset(split).len()), [32, 8, 40], "15 of 85 of twenty films a label");
 }
 
 #[test]
@@ -177,18 +114,8 @@ fn findings_and_views_of_both_upstream_spellings() {
         modality: &'static str,
         becomes: Result<&'static str, &'static str>,
     }
-    let film = |finding, becomes| Case {
-        finding,
-        view: "PA",
-        modality: "X-ray",
-        becomes,
-    };
-    let view = |view, modality, becomes| Case {
-        finding: "COVID-19",
-        view,
-        modality,
-        becomes,
-    };
+    let film = |finding, becomes| Case { finding, view: "PA", modality: "X-ray", becomes };
+    let view = |view, modality, becomes| Case { finding: "COVID-19", view, modality, becomes };
     let cases = [
         film("COVID-19", Ok("covid")),
         film("Pneumonia/Viral/COVID-19", Ok("covid")),
@@ -198,10 +125,7 @@ fn findings_and_views_of_both_upstream_spellings() {
         film("Pneumonia/Bacterial/Nocardia", Ok("pneumonia")),
         film("Streptococcus", Ok("pneumonia")),
         film("No Finding", Ok("normal")),
-        film(
-            "Tuberculosis",
-            Err("finding `Tuberculosis` is none of covid, pneumonia, normal"),
-        ),
+        film("Tuberculosis", Err("finding `Tuberculosis` is none of covid, pneumonia, normal")),
         film("", Err("finding `` is none of covid, pneumonia, normal")),
         view("AP", "X-ray", Ok("covid")),
         view("AP Supine", "X-ray", Ok("covid")),
@@ -219,33 +143,17 @@ fn findings_and_views_of_both_upstream_spellings() {
             case.finding, case.view, case.modality
         );
         fs::write(dir.path().join("metadata.csv"), csv).unwrap();
-        let args = CovidChestxrayArgs {
-            dir: dir.path().into(),
-            out: dir.path().join("m.csv"),
-            finding: vec![],
-            view: vec![],
-        };
+        let args =
+            CovidChestxrayArgs { dir: dir.path().into(), out: dir.path().join("m.csv"), finding: vec![], view: vec![] };
         let prepared = covid_chestxray(&args).unwrap();
         let shown = format!("{} {} {}", case.finding, case.view, case.modality);
         match case.becomes {
             Err(reason) => assert_eq!(prepared.left_out, left_out(&[(reason, 1)]), "{shown}"),
             Ok(label) => {
                 let row = &prepared.rows[0];
-                assert_eq!(
-                    (row.label.as_str(), row.path.as_str()),
-                    (label, "images/film.png"),
-                    "{shown}"
-                );
-                assert_eq!(
-                    (row.patient_id.as_str(), row.license.as_str()),
-                    ("ieee8023-7", "CC0"),
-                    "{shown}"
-                );
-                assert_eq!(
-                    row.age_group,
-                    if i < 18 { "paediatric" } else { "adult" },
-                    "{shown}"
-                );
+                assert_eq!((row.label.as_str(), row.path.as_str()), (label, "images/film.png"), "{shown}");
+                assert_eq!((row.patient_id.as_str(), row.license.as_str()), ("ieee8023-7", "CC0"), "{shown}");
+                assert_eq!(row.age_group, if i < 18 { "paediatric" } else { "adult" }, "{shown}");
             }
         }
     }
@@ -267,49 +175,23 @@ fn file_names_tell_the_patient() {
     for (name, patient) in cases {
         let dir = films(&[&format!("X/{name}")]);
         let row = &prepare_folders(dir.path()).unwrap().rows[0];
-        assert_eq!(
-            (
-                row.patient_id.as_str(),
-                row.label.as_str(),
-                row.source.as_str()
-            ),
-            (patient, "x", "s")
-        );
-        assert_eq!(
-            (row.path.as_str(), row.width, row.height),
-            (format!("X/{name}").as_str(), Some(4), Some(3))
-        );
+        assert_eq!((row.patient_id.as_str(), row.label.as_str(), row.source.as_str()), (patient, "x", "s"));
+        assert_eq!((row.path.as_str(), row.width, row.height), (format!("X/{name}").as_str(), Some(4), Some(3)));
     }
 }
 
 #[test]
 fn label_folders_take_the_names_of_the_weights() {
-    let dir = films(&[
-        "Covid-19/1.png",
-        "No_findings/2.png",
-        "Pneumonia/3.png",
-        "Effusion/4.png",
-    ]);
+    let dir = films(&["Covid-19/1.png", "No_findings/2.png", "Pneumonia/3.png", "Effusion/4.png"]);
     let prepared = prepare_folders(dir.path()).unwrap();
-    let expected = BTreeMap::from([
-        ("covid", 1),
-        ("normal", 1),
-        ("pneumonia", 1),
-        ("effusion", 1),
-    ]);
+    let expected = BTreeMap::from([("covid", 1), ("normal", 1), ("pneumonia", 1), ("effusion", 1)]);
     assert_eq!(labels(&prepared.rows), expected);
     assert!(prepared.rows.iter().all(|row| row.split.is_empty()));
 }
 
 #[test]
 fn nothing_is_left_out_in_silence() {
-    let dir = films(&[
-        "train/A/1.png",
-        "train/A/2.png",
-        "valid/B/3.PNG",
-        "other/4.png",
-        "train/A/deep/5.png",
-    ]);
+    let dir = films(&["train/A/1.png", "train/A/2.png", "valid/B/3.PNG", "other/4.png", "train/A/deep/5.png"]);
     let path = |name: &str| dir.path().join(name);
     fs::write(path("train/A/notes.txt"), "x").unwrap();
     fs::write(path("train/A/.hidden"), "x").unwrap();
@@ -322,11 +204,8 @@ fn nothing_is_left_out_in_silence() {
     fs::write(path("train/A/film.dcm"), dicom).unwrap();
 
     let prepared = prepare_folders(dir.path()).unwrap();
-    let rows: Vec<(&str, &str, Option<u32>)> = prepared
-        .rows
-        .iter()
-        .map(|row| (row.path.as_str(), row.split.as_str(), row.width))
-        .collect();
+    let rows: Vec<(&str, &str, Option<u32>)> =
+        prepared.rows.iter().map(|row| (row.path.as_str(), row.split.as_str(), row.width)).collect();
     let expected = [
         ("train/A/1.png", "train", Some(4)),
         ("train/A/2.png", "train", Some(4)),
@@ -348,10 +227,7 @@ fn nothing_is_left_out_in_silence() {
         .collect();
     assert_eq!(named, [true; 3], "{:?}", prepared.unreadable);
     // (head -c 128 /dev/zero; printf DICM) | sha256sum
-    assert_eq!(
-        prepared.rows[2].sha256,
-        "314a5c728edd839d51d46862b48989b0c1d791e6295301bd798390c741495ccb"
-    );
+    assert_eq!(prepared.rows[2].sha256, "314a5c728edd839d51d46862b48989b0c1d791e6295301bd798390c741495ccb");
 }
 
 #[test]
@@ -365,11 +241,7 @@ fn no_patient_and_no_file_is_in_two_split_folders() {
         "train/A/person4_virus_6.png",
     ]);
     // The same bytes under another name: the film in test stays.
-    fs::copy(
-        dir.path().join("train/A/person3_virus_5.png"),
-        dir.path().join("test/A/person9_virus_7.png"),
-    )
-    .unwrap();
+    fs::copy(dir.path().join("train/A/person3_virus_5.png"), dir.path().join("test/A/person9_virus_7.png")).unwrap();
     let prepared = prepare_folders(dir.path()).unwrap();
     let rows: Vec<&str> = prepared.rows.iter().map(|row| row.path.as_str()).collect();
     let expected = [
@@ -389,66 +261,32 @@ fn no_patient_and_no_file_is_in_two_split_folders() {
 
 #[test]
 fn samples_are_even_seeded_and_portable() {
-    let names: Vec<String> = (0..20)
-        .map(|i| format!("set/{}/{i}.png", ["A", "B"][i % 2]))
-        .collect();
+    let names: Vec<String> = (0..20).map(|i| format!("set/{}/{i}.png", ["A", "B"][i % 2])).collect();
     let dir = films(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let manifest = dir.path().join("set/m.csv");
-    let prepared = folders(&FoldersArgs {
-        dir: dir.path().join("set"),
-        out: manifest.clone(),
-        source: None,
-    })
-    .unwrap();
+    let prepared = folders(&FoldersArgs { dir: dir.path().join("set"), out: manifest.clone(), source: None }).unwrap();
     write_rows(&manifest, &prepared.rows).unwrap();
     fs::create_dir(dir.path().join("lists")).unwrap();
     let out = dir.path().join("lists/s.csv");
-    let draw = |per_class, seed| {
-        sample(&SampleArgs {
-            manifest: manifest.clone(),
-            per_class,
-            seed,
-            out: out.clone(),
-        })
-    };
+    let draw = |per_class, seed| sample(&SampleArgs { manifest: manifest.clone(), per_class, seed, out: out.clone() });
 
     let drawn = draw(3, 42).unwrap().rows;
     assert_eq!(labels(&drawn), BTreeMap::from([("a", 3), ("b", 3)]));
-    assert!(
-        drawn
-            .iter()
-            .all(|row| row.path.starts_with("../set/") && row.source == "set")
-    );
+    assert!(drawn.iter().all(|row| row.path.starts_with("../set/") && row.source == "set"));
     assert_eq!(draw(3, 42).unwrap().rows, drawn);
     assert_ne!(draw(3, 43).unwrap().rows, drawn);
     let reversed: Vec<Row> = prepared.rows.into_iter().rev().collect();
     write_rows(&manifest, &reversed).unwrap();
-    assert_eq!(
-        draw(3, 42).unwrap().rows,
-        drawn,
-        "the order of the manifest does not matter"
-    );
+    assert_eq!(draw(3, 42).unwrap().rows, drawn, "the order of the manifest does not matter");
     write_rows(&out, &drawn).unwrap();
-    assert_eq!(
-        Manifest::read(std::slice::from_ref(&out))
-            .unwrap()
-            .films
-            .len(),
-        6
-    );
+    assert_eq!(Manifest::read(std::slice::from_ref(&out)).unwrap().films.len(), 6);
     assert_eq!(read_rows(&out).unwrap().len(), 6);
     let message = draw(11, 42).unwrap_err().to_string();
-    assert!(
-        message.contains("label a has 10 films, 11 were asked for; use --per-class 10 or less"),
-        "{message}"
-    );
+    assert!(message.contains("label a has 10 films, 11 were asked for; use --per-class 10 or less"), "{message}");
 }
 
 fn trainer(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_trainer"))
-        .args(arguments)
-        .output()
-        .unwrap()
+    Command::new(env!("CARGO_BIN_EXE_trainer")).args(arguments).output().unwrap()
 }
 
 #[test]
@@ -459,23 +297,14 @@ fn the_command_line_is_sound() {
 #[test]
 fn every_command_helps_with_an_example() {
     let forms = ["covid-chestxray", "folders", "sample"].map(|form| vec!["prepare", form]);
-    let commands =
-        ["train", "evaluate", "cross-validate", "predict", "export"].map(|command| vec![command]);
+    let commands = ["train", "evaluate", "cross-validate", "predict", "export"].map(|command| vec![command]);
     for mut command in forms.into_iter().chain(commands).chain([vec![]]) {
-        let example = ["  trainer"]
-            .iter()
-            .chain(&command)
-            .copied()
-            .collect::<Vec<_>>()
-            .join(" ");
+        let example = ["  trainer"].iter().chain(&command).copied().collect::<Vec<_>>().join(" ");
         command.push("--help");
         let output = trainer(&command);
         let text = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(0), "{command:?}");
-        assert!(
-            text.contains("Example") && text.contains(&example),
-            "{command:?}\n{text}"
-        );
+        assert!(text.contains("Example") && text.contains(&example), "{command:?}\n{text}");
     }
 }
 
@@ -488,104 +317,32 @@ fn a_bad_argument_or_file_is_one_line_and_exit_code_2() {
     let away = format!("{root}/no/m.csv");
     let cases: [(&[&str], &str); 15] = [
         (&["trian"], "a similar subcommand exists: 'train'"),
-        (
-            &["train", "m.csv"],
-            "required arguments were not provided: --out <RUN>",
-        ),
-        (
-            &["train", "m.csv", "--out", "r", "--device", "gpu"],
-            "use cpu, wgpu, vulkan, cuda or cuda:N",
-        ),
-        (
-            &["train", "m.csv", "--out", "r", "--device", "cuda:x"],
-            "invalid value 'cuda:x'",
-        ),
-        (
-            &["train", "m.csv", "--out", "r", "--epochs", "0"],
-            "0 is not in 1..",
-        ),
-        (
-            &["train", "m.csv", "--out", "r", "--devices", "0,a"],
-            "invalid value 'a'",
-        ),
-        (
-            &["evaluate", "m.csv", "--out", "r", "--split", "dev"],
-            "possible values: train, val, test, all",
-        ),
-        (
-            &["cross-validate", "m.csv", "--out", "r"],
-            "--folds <K>|--leave-one-source-out",
-        ),
-        (
-            &["cross-validate", "m.csv", "--out", "r", "--folds", "1"],
-            "1 is not in 2..",
-        ),
-        (
-            &[
-                "cross-validate",
-                "m.csv",
-                "--out",
-                "r",
-                "--folds",
-                "5",
-                "--leave-one-source-out",
-            ],
-            "cannot be used with",
-        ),
-        (
-            &[
-                "prepare",
-                "covid-chestxray",
-                root,
-                "--out",
-                &csv,
-                "--view",
-                "L",
-            ],
-            "only frontal views can be kept",
-        ),
-        (
-            &["prepare", "covid-chestxray", root, "--out", &csv],
-            "metadata.csv: no column `patientid`",
-        ),
-        (
-            &["prepare", "folders", "nowhere", "--out", &csv],
-            "nowhere: cannot be read",
-        ),
-        (
-            &["prepare", "folders", root, "--out", &away],
-            "cannot be written; its folder",
-        ),
-        (
-            &[
-                "prepare",
-                "sample",
-                "nowhere.csv",
-                "--per-class",
-                "2",
-                "--out",
-                &csv,
-            ],
-            "nowhere.csv: cannot be read",
-        ),
+        (&["train", "m.csv"], "required arguments were not provided: --out <RUN>"),
+        (&["train", "m.csv", "--out", "r", "--device", "gpu"], "use cpu, wgpu, vulkan, cuda or cuda:N"),
+        (&["train", "m.csv", "--out", "r", "--device", "cuda:x"], "invalid value 'cuda:x'"),
+        (&["train", "m.csv", "--out", "r", "--epochs", "0"], "0 is not in 1.."),
+        (&["train", "m.csv", "--out", "r", "--devices", "0,a"], "invalid value 'a'"),
+        (&["evaluate", "m.csv", "--out", "r", "--split", "dev"], "possible values: train, val, test, all"),
+        (&["cross-validate", "m.csv", "--out", "r"], "--folds <K>|--leave-one-source-out"),
+        (&["cross-validate", "m.csv", "--out", "r", "--folds", "1"], "1 is not in 2.."),
+        (&["cross-validate", "m.csv", "--out", "r", "--folds", "5", "--leave-one-source-out"], "cannot be used with"),
+        (&["prepare", "covid-chestxray", root, "--out", &csv, "--view", "L"], "only frontal views can be kept"),
+        (&["prepare", "covid-chestxray", root, "--out", &csv], "metadata.csv: no column `patientid`"),
+        (&["prepare", "folders", "nowhere", "--out", &csv], "nowhere: cannot be read"),
+        (&["prepare", "folders", root, "--out", &away], "cannot be written; its folder"),
+        (&["prepare", "sample", "nowhere.csv", "--per-class", "2", "--out", &csv], "nowhere.csv: cannot be read"),
     ];
     for (arguments, says) in cases {
         let output = trainer(arguments);
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?} {text}");
         assert!(text.contains(says), "{arguments:?}: {text}");
-        assert!(
-            text.starts_with("error: ") && text.lines().count() == 1,
-            "{arguments:?}: {text}"
-        );
+        assert!(text.starts_with("error: ") && text.lines().count() == 1, "{arguments:?}: {text}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
     }
     assert!(!Path::new(&csv).exists());
     let output = trainer(&["prepare", "folders", root, "--out", &csv, "--source", "s"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(
-        (output.status.code(), text),
-        (Some(0), format!("{csv}: 1 films of 1 patients (1 a)\n"))
-    );
+    assert_eq!((output.status.code(), text), (Some(0), format!("{csv}: 1 films of 1 patients (1 a)\n")));
     assert_eq!(read_rows(Path::new(&csv)).unwrap().len(), 1);
 }

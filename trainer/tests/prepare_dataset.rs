@@ -35,10 +35,8 @@ fn film(name: impl ToString, label: usize, source: &str, patient: impl ToString)
 }
 
 fn data() -> Option<PathBuf> {
-    let folder = std::env::var_os("DEEPBREATH_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("DEEPBREATH_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
     if !folder.join("tutorial.csv").exists() {
         println!("skipped: no image data at {}", folder.display());
         return None;
@@ -57,14 +55,8 @@ fn reads_a_full_and_a_bare_manifest() {
     let manifest = Manifest::read(&[full]).unwrap();
     assert_eq!(manifest.classes, ["covid", "normal"]);
     let first = &manifest.films[0];
-    assert_eq!(
-        (first.name.as_str(), first.label, first.source.as_str()),
-        ("a/1.png", 1, "s")
-    );
-    assert_eq!(
-        (first.view.as_deref(), first.license.as_deref()),
-        (Some("PA"), Some("CC0"))
-    );
+    assert_eq!((first.name.as_str(), first.label, first.source.as_str()), ("a/1.png", 1, "s"));
+    assert_eq!((first.view.as_deref(), first.license.as_deref()), (Some("PA"), Some("CC0")));
     assert_eq!(manifest.films[1].view, None);
     assert_eq!(manifest.subset(Split::Validation), [&manifest.films[1]]);
     assert_eq!(fs::read(&first.path).unwrap(), b"a/1.png");
@@ -72,15 +64,9 @@ fn reads_a_full_and_a_bare_manifest() {
     let (_keep, bare) = folder(&["1.png"], "label,path\nx,1.png\n");
     let manifest = Manifest::read(&[bare]).unwrap();
     let only = &manifest.films[0];
-    assert_eq!(
-        (only.source.as_str(), only.patient_id.as_str(), only.split),
-        ("m", "1.png", None)
-    );
+    assert_eq!((only.source.as_str(), only.patient_id.as_str(), only.split), ("m", "1.png", None));
     // printf 'label,path\nx,1.png\n' | sha256sum
-    assert_eq!(
-        manifest.digest,
-        "6a99b61f619cedda4ca15f638bf8db91c26836003bb0386aa9a4fcdbd425276f"
-    );
+    assert_eq!(manifest.digest, "6a99b61f619cedda4ca15f638bf8db91c26836003bb0386aa9a4fcdbd425276f");
 }
 
 #[test]
@@ -90,83 +76,33 @@ fn refuses_with_one_clear_line() {
         says: &'static [&'static str],
     }
     let cases = [
-        Case {
-            csv: "path,finding\n1.png,a\n",
-            says: &["m.csv", "no column `label`", "path, finding"],
-        },
-        Case {
-            csv: "file,label\n1.png,a\n",
-            says: &["no column `path`"],
-        },
-        Case {
-            csv: "",
-            says: &["no column `path`"],
-        },
-        Case {
-            csv: "path,label\n",
-            says: &["no films", "m.csv"],
-        },
-        Case {
-            csv: "path,label\n1.png,a\ngone.png,a\n",
-            says: &["m.csv line 3", "gone.png is not there"],
-        },
-        Case {
-            csv: "path,label,split\n1.png,a,dev\n",
-            says: &["line 2", "unknown split `dev`", "train, val, test"],
-        },
-        Case {
-            csv: "path,label\n1.png,a\n2.png,a\n./1.png,a\n",
-            says: &["line 4", "listed twice", "line 2"],
-        },
-        Case {
-            csv: "path,label\n1.png,\n",
-            says: &["line 2", "`label` is empty"],
-        },
-        Case {
-            csv: "path,label\n,a\n",
-            says: &["line 2", "`path` is empty"],
-        },
-        Case {
-            csv: "path,label\n1.png,a,b\n",
-            says: &["m.csv", "not a readable CSV", "line: 2"],
-        },
-        Case {
-            csv: "path,label,width\n1.png,a,wide\n",
-            says: &["line 2", "a field cannot be read", "invalid digit"],
-        },
-        Case {
-            csv: "path,label\n1.png,covid\n2.png,Covid\n",
-            says: &["`Covid` and `covid` differ in case"],
-        },
+        Case { csv: "path,finding\n1.png,a\n", says: &["m.csv", "no column `label`", "path, finding"] },
+        Case { csv: "file,label\n1.png,a\n", says: &["no column `path`"] },
+        Case { csv: "", says: &["no column `path`"] },
+        Case { csv: "path,label\n", says: &["no films", "m.csv"] },
+        Case { csv: "path,label\n1.png,a\ngone.png,a\n", says: &["m.csv line 3", "gone.png is not there"] },
+        Case { csv: "path,label,split\n1.png,a,dev\n", says: &["line 2", "unknown split `dev`", "train, val, test"] },
+        Case { csv: "path,label\n1.png,a\n2.png,a\n./1.png,a\n", says: &["line 4", "listed twice", "line 2"] },
+        Case { csv: "path,label\n1.png,\n", says: &["line 2", "`label` is empty"] },
+        Case { csv: "path,label\n,a\n", says: &["line 2", "`path` is empty"] },
+        Case { csv: "path,label\n1.png,a,b\n", says: &["m.csv", "not a readable CSV", "line: 2"] },
+        Case { csv: "path,label,width\n1.png,a,wide\n", says: &["line 2", "a field cannot be read", "invalid digit"] },
+        Case { csv: "path,label\n1.png,covid\n2.png,Covid\n", says: &["`Covid` and `covid` differ in case"] },
         Case {
             csv: "path,label,patient_id,split\n1.png,a,p7,train\n2.png,a,p7,test\n",
-            says: &[
-                "patient p7 is in two splits",
-                "1.png in train",
-                "2.png in test",
-            ],
+            says: &["patient p7 is in two splits", "1.png in train", "2.png in test"],
         },
     ];
     for case in cases {
         let (_keep, path) = folder(&["1.png", "2.png"], case.csv);
         let message = format!("{:#}", Manifest::read(&[path]).expect_err(case.csv));
         for part in case.says {
-            assert!(
-                message.contains(part),
-                "{:?}: `{message}` lacks `{part}`",
-                case.csv
-            );
+            assert!(message.contains(part), "{:?}: `{message}` lacks `{part}`", case.csv);
         }
         assert!(!message.contains('\n'), "{message}");
     }
-    let message = format!(
-        "{:#}",
-        Manifest::read(&[PathBuf::from("nowhere.csv")]).unwrap_err()
-    );
-    assert!(
-        message.starts_with("nowhere.csv: cannot be read: "),
-        "{message}"
-    );
+    let message = format!("{:#}", Manifest::read(&[PathBuf::from("nowhere.csv")]).unwrap_err());
+    assert!(message.starts_with("nowhere.csv: cannot be read: "), "{message}");
 }
 
 #[test]
@@ -176,21 +112,9 @@ fn joins_manifests_by_label_name() {
     fs::write(&two, "path,label,split\n2.png,covid,test\n").unwrap();
     let both = Manifest::read(&[one.clone(), two.clone()]).unwrap();
     assert_eq!(both.classes, ["covid", "normal"]);
-    assert_eq!(
-        both.films.iter().map(|film| film.label).collect::<Vec<_>>(),
-        [1, 0]
-    );
-    assert_eq!(
-        both.films
-            .iter()
-            .map(|film| film.source.as_str())
-            .collect::<Vec<_>>(),
-        ["m", "two"]
-    );
-    assert_ne!(
-        both.digest,
-        Manifest::read(std::slice::from_ref(&one)).unwrap().digest
-    );
+    assert_eq!(both.films.iter().map(|film| film.label).collect::<Vec<_>>(), [1, 0]);
+    assert_eq!(both.films.iter().map(|film| film.source.as_str()).collect::<Vec<_>>(), ["m", "two"]);
+    assert_ne!(both.digest, Manifest::read(std::slice::from_ref(&one)).unwrap().digest);
     let message = Manifest::read(&[one.clone(), one]).unwrap_err().to_string();
     assert!(message.contains("listed twice"), "{message}");
 
@@ -198,42 +122,24 @@ fn joins_manifests_by_label_name() {
     let wider = both.with_classes(&classes).unwrap();
     assert_eq!((wider.films[0].label, wider.classes.len()), (1, 3));
     let message = wider.with_classes(&classes[..1]).unwrap_err().to_string();
-    assert_eq!(
-        message,
-        "label normal is unknown to the weights, which know covid"
-    );
+    assert_eq!(message, "label normal is unknown to the weights, which know covid");
 }
 
 #[test]
 fn writes_what_it_reads() {
     let keep = tempfile::tempdir().unwrap();
     let path = keep.path().join("out.csv");
-    let row = Row {
-        path: "a, \"b\".png".into(),
-        label: "x".into(),
-        width: Some(3),
-        split: "val".into(),
-        ..Row::default()
-    };
+    let row =
+        Row { path: "a, \"b\".png".into(), label: "x".into(), width: Some(3), split: "val".into(), ..Row::default() };
     write_rows(&path, std::slice::from_ref(&row)).unwrap();
     assert_eq!(
         fs::read_to_string(&path).unwrap().lines().next().unwrap(),
         "path,label,source,patient_id,view,age_group,license,origin,width,height,sha256,split"
     );
     assert_eq!(read_rows(&path).unwrap(), [(2, row)]);
-    assert_eq!(
-        fs::read_dir(keep.path()).unwrap().count(),
-        1,
-        "no temporary file stays"
-    );
-    let message = format!(
-        "{:#}",
-        write_rows(&keep.path().join("no/out.csv"), &[]).unwrap_err()
-    );
-    assert!(
-        message.contains("out.csv: cannot be written; check that its folder"),
-        "{message}"
-    );
+    assert_eq!(fs::read_dir(keep.path()).unwrap().count(), 1, "no temporary file stays");
+    let message = format!("{:#}", write_rows(&keep.path().join("no/out.csv"), &[]).unwrap_err());
+    assert!(message.contains("out.csv: cannot be written; check that its folder"), "{message}");
 }
 
 /// Three strata of patients with one film each.
@@ -242,14 +148,7 @@ fn singles() -> Vec<Film> {
     strata
         .into_iter()
         .flat_map(|(label, source, n)| {
-            (0..n).map(move |i| {
-                film(
-                    format!("{label}{source}{i}"),
-                    label,
-                    source,
-                    format!("{label}{source}{i}"),
-                )
-            })
+            (0..n).map(move |i| film(format!("{label}{source}{i}"), label, source, format!("{label}{source}{i}")))
         })
         .collect()
 }
@@ -260,22 +159,14 @@ fn families() -> Vec<Film> {
         .flat_map(|p| {
             (0..1 + (p * p) % 6).map(move |i| {
                 let label = if p % 10 == 0 { i % 2 } else { p % 2 };
-                let source = if p % 15 == 0 && i == 0 {
-                    "b"
-                } else {
-                    ["a", "b", "c"][p % 3]
-                };
+                let source = if p % 15 == 0 && i == 0 { "b" } else { ["a", "b", "c"][p % 3] };
                 film(format!("{p}-{i}"), label, source, p)
             })
         })
         .collect()
 }
 
-fn counts<K: Ord>(
-    parts: &[usize],
-    k: usize,
-    keys: impl Iterator<Item = K>,
-) -> BTreeMap<K, Vec<usize>> {
+fn counts<K: Ord>(parts: &[usize], k: usize, keys: impl Iterator<Item = K>) -> BTreeMap<K, Vec<usize>> {
     let mut counts = BTreeMap::new();
     for (part, key) in parts.iter().zip(keys) {
         counts.entry(key).or_insert_with(|| vec![0; k])[*part] += 1;
@@ -286,9 +177,7 @@ fn counts<K: Ord>(
 fn parts_of_patients(films: &[Film], parts: &[usize]) -> BTreeMap<String, BTreeSet<usize>> {
     let mut seen: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
     for (film, part) in films.iter().zip(parts) {
-        seen.entry(film.patient_id.clone())
-            .or_default()
-            .insert(*part);
+        seen.entry(film.patient_id.clone()).or_default().insert(*part);
     }
     seen
 }
@@ -299,17 +188,10 @@ fn folds_balance_strata_and_labels_within_one() {
     for k in [2, 3, 5, 10] {
         for grouping in [Grouping::Patient, Grouping::Image] {
             let parts = folds(&films, k, grouping, 7).unwrap();
-            let strata = counts(
-                &parts,
-                k,
-                films.iter().map(|film| (film.label, &film.source)),
-            );
+            let strata = counts(&parts, k, films.iter().map(|film| (film.label, &film.source)));
             let labels = counts(&parts, k, films.iter().map(|film| film.label));
             for row in strata.values().chain(labels.values()) {
-                assert!(
-                    row.iter().max().unwrap() - row.iter().min().unwrap() <= 1,
-                    "{k} {grouping:?} {row:?}"
-                );
+                assert!(row.iter().max().unwrap() - row.iter().min().unwrap() <= 1, "{k} {grouping:?} {row:?}");
             }
         }
     }
@@ -319,70 +201,30 @@ fn folds_balance_strata_and_labels_within_one() {
 fn folds_keep_patients_together() {
     let films = families();
     let parts = folds(&films, 5, Grouping::Patient, 3).unwrap();
-    assert!(
-        parts_of_patients(&films, &parts)
-            .values()
-            .all(|parts| parts.len() == 1)
-    );
-    for (stratum, row) in counts(
-        &parts,
-        5,
-        films.iter().map(|film| (film.label, &film.source)),
-    ) {
+    assert!(parts_of_patients(&films, &parts).values().all(|parts| parts.len() == 1));
+    for (stratum, row) in counts(&parts, 5, films.iter().map(|film| (film.label, &film.source))) {
         // A patient has up to six films, so a stratum cannot always be even to one film.
-        assert!(
-            row.iter().max().unwrap() - row.iter().min().unwrap() <= 4,
-            "{stratum:?} {row:?}"
-        );
+        assert!(row.iter().max().unwrap() - row.iter().min().unwrap() <= 4, "{stratum:?} {row:?}");
     }
     let loose = folds(&films, 5, Grouping::Image, 3).unwrap();
-    assert!(
-        parts_of_patients(&films, &loose)
-            .values()
-            .any(|parts| parts.len() > 1)
-    );
+    assert!(parts_of_patients(&films, &loose).values().any(|parts| parts.len() > 1));
     let borrowed: Vec<&Film> = films.iter().collect();
-    assert_eq!(
-        folds(&borrowed, 5, Grouping::Patient, 3).unwrap(),
-        parts,
-        "same seed, same folds"
-    );
-    assert_ne!(
-        folds(&films, 5, Grouping::Patient, 4).unwrap(),
-        parts,
-        "another seed, other folds"
-    );
+    assert_eq!(folds(&borrowed, 5, Grouping::Patient, 3).unwrap(), parts, "same seed, same folds");
+    assert_ne!(folds(&films, 5, Grouping::Patient, 4).unwrap(), parts, "another seed, other folds");
 }
 
 #[test]
 fn folds_refuse_what_cannot_be() {
-    let films = vec![
-        film("1", 0, "a", "p"),
-        film("2", 0, "a", "p"),
-        film("3", 1, "a", "q"),
-    ];
+    let films = vec![film("1", 0, "a", "p"), film("2", 0, "a", "p"), film("3", 1, "a", "q")];
     let message = |k, grouping| folds(&films, k, grouping, 0).unwrap_err().to_string();
-    assert_eq!(
-        message(1, Grouping::Image),
-        "1 folds: at least 2 are needed"
-    );
-    assert_eq!(
-        message(3, Grouping::Patient),
-        "3 folds of 2 patients: ask for at most 2 folds"
-    );
-    assert_eq!(
-        message(4, Grouping::Image),
-        "4 folds of 3 films: ask for at most 3 folds"
-    );
+    assert_eq!(message(1, Grouping::Image), "1 folds: at least 2 are needed");
+    assert_eq!(message(3, Grouping::Patient), "3 folds of 2 patients: ask for at most 2 folds");
+    assert_eq!(message(4, Grouping::Image), "4 folds of 3 films: ask for at most 3 folds");
 }
 
 fn drawn(mut films: Vec<Film>, seed: u64) -> Vec<Film> {
     films.reverse();
-    let mut manifest = Manifest {
-        films,
-        classes: vec!["x".into(), "y".into()],
-        digest: String::new(),
-    };
+    let mut manifest = Manifest { films, classes: vec!["x".into(), "y".into()], digest: String::new() };
     manifest.split_by_patient(seed);
     manifest.films
 }
@@ -390,35 +232,18 @@ fn drawn(mut films: Vec<Film>, seed: u64) -> Vec<Film> {
 #[test]
 fn split_gives_70_15_15_of_each_stratum() {
     let films = drawn(singles(), 42);
-    let parts: Vec<usize> = films
-        .iter()
-        .map(|film| film.split.unwrap() as usize)
-        .collect();
-    for ((label, source), row) in counts(
-        &parts,
-        3,
-        films.iter().map(|film| (film.label, &film.source)),
-    ) {
+    let parts: Vec<usize> = films.iter().map(|film| film.split.unwrap() as usize).collect();
+    for ((label, source), row) in counts(&parts, 3, films.iter().map(|film| (film.label, &film.source))) {
         let n: usize = row.iter().sum();
         for (count, share) in row.iter().zip([0.70, 0.15, 0.15]) {
-            assert!(
-                (*count as f64 - share * n as f64).abs() < 1.0,
-                "{label} {source} {row:?}"
-            );
+            assert!((*count as f64 - share * n as f64).abs() < 1.0, "{label} {source} {row:?}");
         }
     }
     assert_eq!(drawn(singles(), 42), films);
     assert_ne!(drawn(singles(), 43), films);
     let families = drawn(families(), 1);
-    let parts: Vec<usize> = families
-        .iter()
-        .map(|film| film.split.unwrap() as usize)
-        .collect();
-    assert!(
-        parts_of_patients(&families, &parts)
-            .values()
-            .all(|parts| parts.len() == 1)
-    );
+    let parts: Vec<usize> = families.iter().map(|film| film.split.unwrap() as usize).collect();
+    assert!(parts_of_patients(&families, &parts).values().all(|parts| parts.len() == 1));
 }
 
 #[test]
@@ -427,50 +252,27 @@ fn split_respects_what_the_manifest_says() {
     for film in &mut films {
         film.split = (film.patient_id == "11").then_some(Split::Test);
     }
-    films
-        .iter_mut()
-        .find(|film| film.patient_id == "5")
-        .unwrap()
-        .split = Some(Split::Validation);
+    films.iter_mut().find(|film| film.patient_id == "5").unwrap().split = Some(Split::Validation);
     for film in drawn(films, 9) {
         match film.patient_id.as_str() {
             "11" => assert_eq!(film.split, Some(Split::Test)),
-            "5" => assert_eq!(
-                film.split,
-                Some(Split::Validation),
-                "the rest of the patient follows"
-            ),
+            "5" => assert_eq!(film.split, Some(Split::Validation), "the rest of the patient follows"),
             _ => assert!(film.split.is_some()),
         }
     }
     // train and test given, no validation: it comes out of train, by patient, and test stays as it is.
     let mut films = singles();
     for (i, film) in films.iter_mut().enumerate() {
-        film.split = Some(if i % 4 == 0 {
-            Split::Test
-        } else {
-            Split::Train
-        });
+        film.split = Some(if i % 4 == 0 { Split::Test } else { Split::Train });
     }
-    let before: BTreeSet<String> = films
-        .iter()
-        .filter(|film| film.split == Some(Split::Test))
-        .map(|film| film.name.clone())
-        .collect();
+    let before: BTreeSet<String> =
+        films.iter().filter(|film| film.split == Some(Split::Test)).map(|film| film.name.clone()).collect();
     let after = drawn(films, 9);
     let of = |split| {
-        after
-            .iter()
-            .filter(|film| film.split == Some(split))
-            .map(|film| film.name.clone())
-            .collect::<BTreeSet<_>>()
+        after.iter().filter(|film| film.split == Some(split)).map(|film| film.name.clone()).collect::<BTreeSet<_>>()
     };
     assert_eq!(of(Split::Test), before);
-    assert!(
-        (of(Split::Validation).len() as f64 - 118.0 * 0.15 / 0.85).abs() < 2.0,
-        "{}",
-        of(Split::Validation).len()
-    );
+    assert!((of(Split::Validation).len() as f64 - 118.0 * 0.15 / 0.85).abs() < 2.0, "{}", of(Split::Validation).len());
 }
 
 #[test]
@@ -483,38 +285,17 @@ fn sources_are_left_out_with_their_patients() {
         film("5", 1, "rsna", "p4"),
         film("6", 1, "nih", "p5"),
     ];
-    let wanted = |list: &[&str]| {
-        source_groups(
-            &films,
-            &list.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        )
-    };
+    let wanted = |list: &[&str]| source_groups(&films, &list.iter().map(ToString::to_string).collect::<Vec<_>>());
     let groups = wanted(&["siim", "bimcv+rsna"]).unwrap();
     let left = leave_out(&films, &groups[0]);
-    assert_eq!(
-        (left.train, left.test, left.shared),
-        (vec![3, 4, 5], vec![0, 1], vec![2])
-    );
+    assert_eq!((left.train, left.test, left.shared), (vec![3, 4, 5], vec![0, 1], vec![2]));
     let left = leave_out(&films, &groups[1]);
-    assert_eq!(
-        (left.train, left.test, left.shared),
-        (vec![1, 5], vec![2, 3, 4], vec![0])
-    );
-    let all: Vec<String> = wanted(&[])
-        .unwrap()
-        .into_iter()
-        .map(|group| group.name)
-        .collect();
+    assert_eq!((left.train, left.test, left.shared), (vec![1, 5], vec![2, 3, 4], vec![0]));
+    let all: Vec<String> = wanted(&[]).unwrap().into_iter().map(|group| group.name).collect();
     assert_eq!(all, ["bimcv", "nih", "rsna", "siim"]);
     for (list, says) in [
-        (
-            &["simi"][..],
-            "source `simi` has no films; the manifest has bimcv, nih, rsna, siim",
-        ),
-        (
-            &["nih", "rsna+nih"],
-            "source `nih` is named twice in the sources to leave out; name it once",
-        ),
+        (&["simi"][..], "source `simi` has no films; the manifest has bimcv, nih, rsna, siim"),
+        (&["nih", "rsna+nih"], "source `nih` is named twice in the sources to leave out; name it once"),
         (
             &["nih+rsna+siim+bimcv"],
             "leaving out nih+rsna+siim+bimcv leaves nothing to train on; leave out fewer sources",
@@ -535,60 +316,28 @@ fn reads_the_real_manifests() {
     }
     let three: &[&str] = &["covid", "normal", "pneumonia"];
     for case in [
-        Case {
-            csv: "cxr/manifest.csv",
-            films: 5295,
-            patients: 4217,
-            classes: three,
-        },
-        Case {
-            csv: "darkcovidnet.csv",
-            films: 1125,
-            patients: 784,
-            classes: three,
-        },
-        Case {
-            csv: "tutorial.csv",
-            films: 50,
-            patients: 50,
-            classes: &["covid", "normal"],
-        },
+        Case { csv: "cxr/manifest.csv", films: 5295, patients: 4217, classes: three },
+        Case { csv: "darkcovidnet.csv", films: 1125, patients: 784, classes: three },
+        Case { csv: "tutorial.csv", films: 50, patients: 50, classes: &["covid", "normal"] },
     ] {
         let mut manifest = Manifest::read(&[data.join(case.csv)]).unwrap();
         assert_eq!(manifest.films.len(), case.films, "{}", case.csv);
         assert_eq!(manifest.classes, case.classes, "{}", case.csv);
         manifest.split_by_patient(42);
-        let parts: Vec<usize> = manifest
-            .films
-            .iter()
-            .map(|film| film.split.unwrap() as usize)
-            .collect();
+        let parts: Vec<usize> = manifest.films.iter().map(|film| film.split.unwrap() as usize).collect();
         let patients = parts_of_patients(&manifest.films, &parts);
         assert_eq!(patients.len(), case.patients, "{}", case.csv);
-        assert!(
-            patients.values().all(|parts| parts.len() == 1),
-            "{}",
-            case.csv
-        );
+        assert!(patients.values().all(|parts| parts.len() == 1), "{}", case.csv);
         let parts = folds(&manifest.films, 5, Grouping::Patient, 42).unwrap();
-        assert!(
-            parts_of_patients(&manifest.films, &parts)
-                .values()
-                .all(|parts| parts.len() == 1)
-        );
+        assert!(parts_of_patients(&manifest.films, &parts).values().all(|parts| parts.len() == 1));
         for row in counts(&parts, 5, manifest.films.iter().map(|film| film.label)).values() {
-            assert!(
-                row.iter().max().unwrap() - row.iter().min().unwrap() <= 3,
-                "{} {row:?}",
-                case.csv
-            );
+            assert!(row.iter().max().unwrap() - row.iter().min().unwrap() <= 3, "{} {row:?}", case.csv);
         }
     }
     let pool = Manifest::read(&[data.join("cxr/manifest.csv")]).unwrap();
     let sizes = Split::ALL.map(|split| pool.subset(split).len());
     assert_eq!(sizes, [3703, 797, 795]);
-    let mixed = Manifest::read(&[data.join("cxr/manifest.csv"), data.join("darkcovidnet.csv")])
-        .unwrap_err()
-        .to_string();
+    let mixed =
+        Manifest::read(&[data.join("cxr/manifest.csv"), data.join("darkcovidnet.csv")]).unwrap_err().to_string();
     assert!(mixed.contains("listed twice"), "{mixed}");
 }

@@ -29,11 +29,7 @@ fn films(n: usize) -> Vec<Prediction> {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     (0..n)
         .map(|film| {
-            let source = if film % 60 == 0 {
-                5
-            } else {
-                rng.random_range(0..5)
-            };
+            let source = if film % 60 == 0 { 5 } else { rng.random_range(0..5) };
             let (source, labels) = sources[source];
             let label = labels[rng.random_range(0..labels.len())];
             let mut logits: Vec<f32> = (0..3).map(|_| rng.random_range(-2.0..2.0)).collect();
@@ -45,14 +41,7 @@ fn films(n: usize) -> Vec<Prediction> {
                 source: source.into(),
                 patient_id: format!("{source}-{}", film * 4 / 5),
                 view: ["PA", "AP"].get(film % 3).map(|view| view.to_string()),
-                age_group: Some(
-                    if source == "kermany" {
-                        "child"
-                    } else {
-                        "adult"
-                    }
-                    .into(),
-                ),
+                age_group: Some(if source == "kermany" { "child" } else { "adult" }.into()),
                 probabilities: logits.iter().map(|z| z.exp() / sum).collect(),
                 logits,
                 refused: film % 199 == 5,
@@ -68,10 +57,7 @@ fn protocol() -> Protocol {
         manifest_digest: "3f786850e387550fdab836ed7e6dc881de23001b3f786850e387550fdab836ed".into(),
         split: "test".into(),
         weights: "0123456789ab".into(),
-        bootstrap: Bootstrap {
-            resamples: 1000,
-            seed: 42,
-        },
+        bootstrap: Bootstrap { resamples: 1000, seed: 42 },
         method: Vec::new(),
         notes: vec!["About one label in twenty of these sources is known to be wrong.".into()],
     }
@@ -79,12 +65,7 @@ fn protocol() -> Protocol {
 
 fn report(films: &[Prediction]) -> Report {
     let points = operating_points(films, &classes());
-    let kinds = [
-        ("photograph", true),
-        ("photograph", true),
-        ("hand X-ray", true),
-        ("hand X-ray", false),
-    ];
+    let kinds = [("photograph", true), ("photograph", true), ("hand X-ray", true), ("hand X-ray", false)];
     let ood = OodReport::new(kinds.into_iter());
     Report::new(films, &classes(), &points, Some(ood), protocol()).unwrap()
 }
@@ -100,9 +81,7 @@ fn same(a: &Value, b: &Value) -> bool {
         (Value::Number(a), Value::Number(b)) => {
             (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() <= 1e-12 * a.as_f64().unwrap().abs()
         }
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
-        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|((k, a), (l, b))| k == l && same(a, b))
         }
@@ -132,74 +111,36 @@ fn report_json_keeps_the_contract() {
     let json: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(json["n"], 795);
     assert_eq!(json["refused"], 4);
-    for name in [
-        "accuracy",
-        "balanced_accuracy",
-        "macro_auroc",
-        "ece",
-        "brier",
-        "nll",
-    ] {
+    for name in ["accuracy", "balanced_accuracy", "macro_auroc", "ece", "brier", "nll"] {
         assert!(is_estimate(&json[name]), "{name}: {}", json[name]);
     }
     for label in classes() {
         let finding = &json["findings"][&label];
-        for name in [
-            "auroc",
-            "sensitivity",
-            "specificity",
-            "precision",
-            "f1",
-            "average_precision",
-        ] {
-            assert!(
-                is_estimate(&finding[name]),
-                "{label}.{name}: {}",
-                finding[name]
-            );
+        for name in ["auroc", "sensitivity", "specificity", "precision", "f1", "average_precision"] {
+            assert!(is_estimate(&finding[name]), "{label}.{name}: {}", finding[name]);
         }
-        assert_eq!(
-            finding["n"].as_u64().unwrap() as f64 / 795.0,
-            finding["prevalence"].as_f64().unwrap()
-        );
+        assert_eq!(finding["n"].as_u64().unwrap() as f64 / 795.0, finding["prevalence"].as_f64().unwrap());
     }
     // Every pair of labels that the source holds, and no other.
     let pairs = |source: &str| {
         let auroc = json["sources"][source]["auroc"].as_object().unwrap();
         auroc.keys().cloned().collect::<Vec<_>>()
     };
-    assert_eq!(
-        pairs("siim"),
-        ["covid/normal", "covid/pneumonia", "normal/pneumonia"]
-    );
+    assert_eq!(pairs("siim"), ["covid/normal", "covid/pneumonia", "normal/pneumonia"]);
     assert_eq!(pairs("nih"), ["normal/pneumonia"]);
     assert_eq!(pairs("bimcv"), [""; 0]);
-    assert!(is_estimate(
-        &json["sources"]["siim"]["auroc"]["covid/normal"]
-    ));
+    assert!(is_estimate(&json["sources"]["siim"]["auroc"]["covid/normal"]));
     assert!(is_estimate(&json["sources"]["siim"]["accuracy"]));
-    assert_eq!(
-        json["sources"]["bimcv"]["balanced_accuracy"]["value"],
-        Value::Null
-    );
+    assert_eq!(json["sources"]["bimcv"]["balanced_accuracy"]["value"], Value::Null);
     assert_eq!(json["sources"]["figure1"]["few"], true);
     let sum: u64 = report.sources.values().map(|source| source.n).sum();
     assert_eq!(sum, 795);
-    assert_eq!(
-        json["subgroups"]["age_group"]["child"]["n"],
-        json["sources"]["kermany"]["n"]
-    );
+    assert_eq!(json["subgroups"]["age_group"]["child"]["n"], json["sources"]["kermany"]["n"]);
     assert_eq!(json["ood"]["refused"], 3);
     assert_eq!(json["ood"]["kinds"]["hand X-ray"]["n"], 2);
     assert_eq!(json["operating_points"].as_array().unwrap().len(), 6);
-    assert_eq!(
-        json["protocol"]["manifest_digest"].as_str().unwrap().len(),
-        64
-    );
-    let mut names: Vec<_> = std::fs::read_dir(dir.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
+    assert_eq!(json["protocol"]["manifest_digest"].as_str().unwrap().len(), 64);
+    let mut names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     let expected = [
         "confusion.svg",
@@ -218,26 +159,13 @@ fn figures_agree_with_the_plain_functions() {
     let films = films(300);
     let report = report(&films);
     assert_eq!(report.accuracy.value, trainer::metrics::accuracy(&films, 3));
-    assert_eq!(
-        report.balanced_accuracy.value,
-        trainer::metrics::balanced_accuracy(&films, 3)
-    );
-    assert_eq!(
-        report.macro_auroc.value,
-        trainer::metrics::macro_auroc(&films, 3)
-    );
-    let siim: Vec<_> = films
-        .iter()
-        .filter(|film| film.source == "siim")
-        .cloned()
-        .collect();
+    assert_eq!(report.balanced_accuracy.value, trainer::metrics::balanced_accuracy(&films, 3));
+    assert_eq!(report.macro_auroc.value, trainer::metrics::macro_auroc(&films, 3));
+    let siim: Vec<_> = films.iter().filter(|film| film.source == "siim").cloned().collect();
     let source = &report.sources["siim"];
     assert_eq!(source.n, siim.len() as u64);
     assert_eq!(source.accuracy.value, trainer::metrics::accuracy(&siim, 3));
-    assert_eq!(
-        source.auroc["covid/normal"].value,
-        trainer::metrics::pair_auroc(&siim, 0, 1)
-    );
+    assert_eq!(source.auroc["covid/normal"].value, trainer::metrics::pair_auroc(&siim, 0, 1));
     // Measured where they were chosen, the points have the rates they were chosen by.
     for point in &report.operating_points {
         assert!((point.sensitivity.value.unwrap() - point.chosen.sensitivity).abs() < 1e-12);
@@ -251,27 +179,12 @@ fn the_page_holds_every_figure_and_fetches_nothing() {
     let dir = tempfile::tempdir().unwrap();
     write_evaluation(&report(&films), &films, dir.path()).unwrap();
     let html = std::fs::read_to_string(dir.path().join("report.html")).unwrap();
-    for figure in [
-        "confusion",
-        "roc",
-        "precision-recall",
-        "reliability",
-        "sources",
-    ] {
+    for figure in ["confusion", "roc", "precision-recall", "reliability", "sources"] {
         let svg = std::fs::read_to_string(dir.path().join(format!("{figure}.svg"))).unwrap();
-        assert!(
-            svg.starts_with("<svg xmlns=") && html.contains(&svg),
-            "{figure}"
-        );
+        assert!(svg.starts_with("<svg xmlns=") && html.contains(&svg), "{figure}");
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{figure}");
     }
-    for words in [
-        "never a diagnosis",
-        "Glossary",
-        "prefers-color-scheme:dark",
-        "By age group",
-        "hand X-ray",
-    ] {
+    for words in ["never a diagnosis", "Glossary", "prefers-color-scheme:dark", "By age group", "hand X-ray"] {
         assert!(html.contains(words), "{words}");
     }
     for fetched in ["<script", "<link", "src=\"", "url(", "@import"] {
@@ -282,9 +195,7 @@ fn the_page_holds_every_figure_and_fetches_nothing() {
 #[test]
 fn labels_and_sources_are_text_not_markup() {
     let mut films = films(60);
-    films
-        .iter_mut()
-        .for_each(|film| film.source = "<b>&\"x\"".into());
+    films.iter_mut().for_each(|film| film.source = "<b>&\"x\"".into());
     let classes = ["<i>".to_string(), "a|b".into(), "c".into()];
     let report = Report::new(&films, &classes, &[], None, protocol()).unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -301,10 +212,7 @@ fn labels_and_sources_are_text_not_markup() {
 
 #[test]
 fn one_label_only_gives_null_and_no_nan() {
-    let films: Vec<_> = films(300)
-        .into_iter()
-        .filter(|film| film.label == 0)
-        .collect();
+    let films: Vec<_> = films(300).into_iter().filter(|film| film.label == 0).collect();
     let report = Report::new(&films, &classes(), &[], None, protocol()).unwrap();
     assert_eq!(report.macro_auroc.value, None);
     assert_eq!(report.balanced_accuracy.value, None);
@@ -320,16 +228,12 @@ fn one_label_only_gives_null_and_no_nan() {
 
 #[test]
 fn what_cannot_be_measured_is_refused() {
-    let message = Report::new(&[], &classes(), &[], None, protocol())
-        .unwrap_err()
-        .to_string();
+    let message = Report::new(&[], &classes(), &[], None, protocol()).unwrap_err().to_string();
     assert!(message.contains("--split all"), "{message}");
     let films = films(30);
     let mut points = operating_points(&films, &classes());
     points[0].finding = "tuberculosis".into();
-    let message = Report::new(&films, &classes(), &points, None, protocol())
-        .unwrap_err()
-        .to_string();
+    let message = Report::new(&films, &classes(), &points, None, protocol()).unwrap_err().to_string();
     assert!(message.contains("tuberculosis"), "{message}");
 }
 
@@ -338,56 +242,33 @@ fn the_tables_are_aligned_and_complete() {
     let report = report(&films(400));
     let text = terminal_table(&report);
     println!("{text}");
-    let findings: Vec<&str> = text
-        .lines()
-        .skip_while(|line| !line.starts_with("finding"))
-        .take(4)
-        .collect();
+    let findings: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("finding")).take(4).collect();
     let column = findings[0].find("sensitivity").unwrap();
     for line in &findings[1..] {
-        assert!(
-            line[column..].starts_with("0.") && line[..column].ends_with("  "),
-            "{line}"
-        );
+        assert!(line[column..].starts_with("0.") && line[..column].ends_with("  "), "{line}");
     }
     let accuracy = format!("{:.3}", report.accuracy.value.unwrap());
     for text in [text, markdown_table(&report)] {
-        assert!(
-            text.contains(&accuracy) && text.contains("figure1 *") && text.contains("covid/normal")
-        );
+        assert!(text.contains(&accuracy) && text.contains("figure1 *") && text.contains("covid/normal"));
     }
 }
 
 #[test]
 fn cross_validation_is_written_and_read_back() {
     let films = films(200);
-    let folds: Vec<(String, Vec<Prediction>)> = (0..5)
-        .map(|fold| ((fold + 1).to_string(), films[fold * 40..][..40].to_vec()))
-        .collect();
-    let baselines = vec![Baseline {
-        name: "DarkCovidNet, accuracy (paper)".into(),
-        value: 0.8702,
-    }];
+    let folds: Vec<(String, Vec<Prediction>)> =
+        (0..5).map(|fold| ((fold + 1).to_string(), films[fold * 40..][..40].to_vec())).collect();
+    let baselines = vec![Baseline { name: "DarkCovidNet, accuracy (paper)".into(), value: 0.8702 }];
     let report = CrossValidationReport::new(&folds, &classes(), baselines, protocol()).unwrap();
     assert_eq!((report.folds.len(), report.pooled.n), (5, 200));
-    let mean: f64 = report
-        .folds
-        .iter()
-        .filter_map(|fold| fold.accuracy.value)
-        .sum::<f64>()
-        / 5.0;
+    let mean: f64 = report.folds.iter().filter_map(|fold| fold.accuracy.value).sum::<f64>() / 5.0;
     assert!((report.across_folds["accuracy"].mean - mean).abs() < 1e-12);
     // Folds of equal size: the mean of the folds is the pooled accuracy.
     assert!((report.pooled.accuracy.value.unwrap() - mean).abs() < 1e-12);
     let dir = tempfile::tempdir().unwrap();
     report.write(&films, dir.path()).unwrap();
     if let Some(kept) = std::env::var_os("DEEPBREATH_REPORT") {
-        report
-            .write(
-                &films,
-                &std::path::Path::new(&kept).join("cross-validation"),
-            )
-            .unwrap();
+        report.write(&films, &std::path::Path::new(&kept).join("cross-validation")).unwrap();
     }
     let json = std::fs::read_to_string(dir.path().join("cross-validation.json")).unwrap();
     let back: CrossValidationReport = serde_json::from_str(&json).unwrap();
@@ -421,31 +302,17 @@ fn training_curves_survive_every_history() {
         validation_loss: validation,
         validation_macro_auroc: validation.map(|v| 1.0 - v / 4.0),
     };
-    let full: Vec<_> = (1..=20)
-        .map(|e| record(e, 1.0 / e as f64, Some(0.3 + 0.8 / e as f64)))
-        .collect();
+    let full: Vec<_> = (1..=20).map(|e| record(e, 1.0 / e as f64, Some(0.3 + 0.8 / e as f64))).collect();
     let svg = training_curves(&full);
-    for words in [
-        "training loss",
-        "validation loss",
-        "validation macro AUROC",
-        "epoch",
-    ] {
+    for words in ["training loss", "validation loss", "validation macro AUROC", "epoch"] {
         assert!(svg.contains(words), "{words}");
     }
-    let drawn = svg
-        .lines()
-        .filter(|line| line.starts_with("<polyline"))
-        .map(|line| line.matches(',').count());
+    let drawn = svg.lines().filter(|line| line.starts_with("<polyline")).map(|line| line.matches(',').count());
     assert_eq!(drawn.collect::<Vec<_>>(), [20, 20, 20]);
     if let Some(kept) = std::env::var_os("DEEPBREATH_REPORT") {
         write_all(kept.as_ref(), &[("training.svg".into(), svg)]).unwrap();
     }
-    for history in [
-        &[][..],
-        &[record(1, 0.5, None)],
-        &[record(1, f64::NAN, Some(f64::INFINITY))],
-    ] {
+    for history in [&[][..], &[record(1, 0.5, None)], &[record(1, f64::NAN, Some(f64::INFINITY))]] {
         let svg = training_curves(history);
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{history:?}");
     }

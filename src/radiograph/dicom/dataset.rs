@@ -52,9 +52,8 @@ const MAX_ELEMENT_BYTES: usize = 4 << 20;
 const MAX_INFLATED_BYTES: u64 = 2 * MAX_PIXELS as u64 + (16 << 20);
 
 /// Value representations with a 32-bit length (PS3.5, table 7.1-1).
-const LONG: [&[u8; 2]; 13] = [
-    b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV",
-];
+const LONG: [&[u8; 2]; 13] =
+    [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"];
 
 /// Length of a value that ends with a delimiter (PS3.5, 7.1.1).
 const UNDEFINED: u32 = u32::MAX;
@@ -90,10 +89,7 @@ pub(super) enum PixelData<'a> {
     /// Uncompressed: all frames; `swap` if pairs of bytes are in big-endian order.
     Native { bytes: &'a [u8], swap: bool },
     /// Offset table and fragments (PS3.5, A.4).
-    Encapsulated {
-        offsets: Vec<u32>,
-        fragments: Vec<&'a [u8]>,
-    },
+    Encapsulated { offsets: Vec<u32>, fragments: Vec<&'a [u8]> },
 }
 
 impl Dataset<'_> {
@@ -101,21 +97,14 @@ impl Dataset<'_> {
         match &self.pixel_data {
             PixelRange::Missing => PixelData::Missing,
             PixelRange::Float => PixelData::Float,
-            PixelRange::Native { value, words } => PixelData::Native {
-                bytes: &self.bytes[value.clone()],
-                swap: self.big_endian && *words,
-            },
+            PixelRange::Native { value, words } => {
+                PixelData::Native { bytes: &self.bytes[value.clone()], swap: self.big_endian && *words }
+            }
             PixelRange::Encapsulated(items) => {
                 let mut items = items.iter().map(|range| &self.bytes[range.clone()]);
                 let table = items.next().unwrap_or_default();
-                let offsets = table
-                    .chunks_exact(4)
-                    .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                    .collect();
-                PixelData::Encapsulated {
-                    offsets,
-                    fragments: items.collect(),
-                }
+                let offsets = table.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+                PixelData::Encapsulated { offsets, fragments: items.collect() }
             }
         }
     }
@@ -123,13 +112,7 @@ impl Dataset<'_> {
 
 /// Takes a file apart.
 pub(super) fn read<'a>(file: &str, bytes: &'a [u8]) -> Result<Dataset<'a>, Error> {
-    let mut meta = Walker {
-        file,
-        bytes,
-        at: 132,
-        explicit: true,
-        big_endian: false,
-    };
+    let mut meta = Walker { file, bytes, at: 132, explicit: true, big_endian: false };
     let mut transfer_syntax = None;
     while meta.bytes.get(meta.at..meta.at + 2) == Some(&[0x02, 0x00]) {
         let (tag, value) = (meta.peek_tag()?, meta.element()?.value);
@@ -138,13 +121,8 @@ pub(super) fn read<'a>(file: &str, bytes: &'a [u8]) -> Result<Dataset<'a>, Error
             transfer_syntax = Some(text.trim_end_matches(['\0', ' ']).to_owned());
         }
     }
-    let transfer_syntax =
-        transfer_syntax.ok_or_else(|| meta.corrupt("no transfer syntax in the file header"))?;
-    if transfer_syntax.len() > 64
-        || !transfer_syntax
-            .bytes()
-            .all(|b| b.is_ascii_digit() || b == b'.')
-    {
+    let transfer_syntax = transfer_syntax.ok_or_else(|| meta.corrupt("no transfer syntax in the file header"))?;
+    if transfer_syntax.len() > 64 || !transfer_syntax.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return Err(meta.corrupt("the transfer syntax is not a UID"));
     }
     let rest = &bytes[meta.at..];
@@ -155,54 +133,31 @@ pub(super) fn read<'a>(file: &str, bytes: &'a [u8]) -> Result<Dataset<'a>, Error
     };
     let explicit = transfer_syntax != uids::IMPLICIT_VR_LITTLE_ENDIAN;
     let big_endian = transfer_syntax == entries::EXPLICIT_VR_BIG_ENDIAN.uid();
-    let (filtered, pixel_data) = Walker {
-        file,
-        bytes: &bytes,
-        at: 0,
-        explicit,
-        big_endian,
-    }
-    .cut()?;
+    let (filtered, pixel_data) = Walker { file, bytes: &bytes, at: 0, explicit, big_endian }.cut()?;
     let syntax = match (explicit, big_endian) {
         (false, _) => entries::IMPLICIT_VR_LITTLE_ENDIAN.erased(),
         (true, false) => entries::EXPLICIT_VR_LITTLE_ENDIAN.erased(),
         (true, true) => entries::EXPLICIT_VR_BIG_ENDIAN.erased(),
     };
-    let attributes = InMemDicomObject::read_dataset_with_ts(&*filtered, &syntax).map_err(|_| {
-        Error::Corrupt {
-            file: file.into(),
-            reason: "an attribute of the image does not fit its value representation".into(),
-        }
+    let attributes = InMemDicomObject::read_dataset_with_ts(&*filtered, &syntax).map_err(|_| Error::Corrupt {
+        file: file.into(),
+        reason: "an attribute of the image does not fit its value representation".into(),
     })?;
-    Ok(Dataset {
-        transfer_syntax,
-        attributes,
-        bytes,
-        pixel_data,
-        big_endian,
-    })
+    Ok(Dataset { transfer_syntax, attributes, bytes, pixel_data, big_endian })
 }
 
 fn inflate(file: &str, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     let mut inflated = Vec::new();
-    let read = flate2::read::DeflateDecoder::new(bytes)
-        .take(MAX_INFLATED_BYTES + 1)
-        .read_to_end(&mut inflated);
+    let read = flate2::read::DeflateDecoder::new(bytes).take(MAX_INFLATED_BYTES + 1).read_to_end(&mut inflated);
     match read {
-        Ok(_) if inflated.len() as u64 > MAX_INFLATED_BYTES => Err(Error::FileTooLarge {
-            file: file.into(),
-            bytes: inflated.len() as u64,
-            limit: MAX_INFLATED_BYTES,
-        }),
+        Ok(_) if inflated.len() as u64 > MAX_INFLATED_BYTES => {
+            Err(Error::FileTooLarge { file: file.into(), bytes: inflated.len() as u64, limit: MAX_INFLATED_BYTES })
+        }
         Ok(_) => Ok(inflated),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(Error::Truncated {
-            file: file.into(),
-            reason: "the deflated data set stops".into(),
-        }),
-        Err(_) => Err(Error::Corrupt {
-            file: file.into(),
-            reason: "the deflated data set does not unpack".into(),
-        }),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Err(Error::Truncated { file: file.into(), reason: "the deflated data set stops".into() })
+        }
+        Err(_) => Err(Error::Corrupt { file: file.into(), reason: "the deflated data set does not unpack".into() }),
     }
 }
 
@@ -236,10 +191,7 @@ impl Walker<'_> {
             let element = self.element()?;
             if tag == PIXEL_DATA {
                 let range = if element.items.is_empty() {
-                    PixelRange::Native {
-                        value: element.value,
-                        words: element.words,
-                    }
+                    PixelRange::Native { value: element.value, words: element.words }
                 } else {
                     PixelRange::Encapsulated(element.items)
                 };
@@ -247,10 +199,7 @@ impl Walker<'_> {
             }
             if READ.contains(&Tag(tag.0, tag.1)) {
                 if element.whole.len() > MAX_ELEMENT_BYTES {
-                    return Err(self.corrupt(&format!(
-                        "attribute ({:04X},{:04X}) is oversized",
-                        tag.0, tag.1
-                    )));
+                    return Err(self.corrupt(&format!("attribute ({:04X},{:04X}) is oversized", tag.0, tag.1)));
                 }
                 filtered.extend_from_slice(&self.bytes[element.whole]);
             }
@@ -275,15 +224,7 @@ impl Walker<'_> {
             if vr == Some(*b"UN") {
                 (self.explicit, self.big_endian) = (false, false);
             }
-            self.items(
-                None,
-                depth,
-                if tag == PIXEL_DATA {
-                    Some(&mut items)
-                } else {
-                    None
-                },
-            )?;
+            self.items(None, depth, if tag == PIXEL_DATA { Some(&mut items) } else { None })?;
             (self.explicit, self.big_endian) = outer;
         } else {
             let end = self.end_of(length)?;
@@ -293,12 +234,7 @@ impl Walker<'_> {
             self.at = end;
         }
         let words = !matches!(vr, Some([b'O', b'B']));
-        Ok(Element {
-            whole: start..self.at,
-            value: begin..self.at,
-            words,
-            items,
-        })
+        Ok(Element { whole: start..self.at, value: begin..self.at, words, items })
     }
 
     /// Steps over items up to `end`, or to the delimiter; lists their ranges if they are fragments.
@@ -343,42 +279,25 @@ impl Walker<'_> {
             Some(end) if end <= self.bytes.len() => Ok(end),
             _ => Err(Error::Truncated {
                 file: self.file.into(),
-                reason: format!(
-                    "an element declares {length} bytes, {} are left",
-                    self.bytes.len() - self.at
-                ),
+                reason: format!("an element declares {length} bytes, {} are left", self.bytes.len() - self.at),
             }),
         }
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], Error> {
-        let bytes = self
-            .bytes
-            .get(self.at..self.at + N)
-            .and_then(|slice| slice.try_into().ok());
+        let bytes = self.bytes.get(self.at..self.at + N).and_then(|slice| slice.try_into().ok());
         self.at += N;
-        bytes.ok_or_else(|| Error::Truncated {
-            file: self.file.into(),
-            reason: "an element header stops".into(),
-        })
+        bytes.ok_or_else(|| Error::Truncated { file: self.file.into(), reason: "an element header stops".into() })
     }
 
     fn u16(&mut self) -> Result<u16, Error> {
         let bytes = self.take()?;
-        Ok(if self.big_endian {
-            u16::from_be_bytes(bytes)
-        } else {
-            u16::from_le_bytes(bytes)
-        })
+        Ok(if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
     }
 
     fn u32(&mut self) -> Result<u32, Error> {
         let bytes = self.take()?;
-        Ok(if self.big_endian {
-            u32::from_be_bytes(bytes)
-        } else {
-            u32::from_le_bytes(bytes)
-        })
+        Ok(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
     }
 
     fn tag(&mut self) -> Result<(u16, u16), Error> {
@@ -408,9 +327,6 @@ impl Walker<'_> {
     }
 
     fn corrupt(&self, reason: &str) -> Error {
-        Error::Corrupt {
-            file: self.file.into(),
-            reason: format!("DICOM: {reason}"),
-        }
+        Error::Corrupt { file: self.file.into(), reason: format!("DICOM: {reason}") }
     }
 }

@@ -31,16 +31,8 @@ impl Lut {
     }
 
     /// The first table of a sequence; `signed` says how the first input is to be read.
-    fn read(
-        attributes: &Attributes<'_>,
-        sequence: Tag,
-        signed: bool,
-    ) -> Result<Option<Self>, Error> {
-        let Some(items) = attributes
-            .object
-            .get(sequence)
-            .and_then(|element| element.items())
-        else {
+    fn read(attributes: &Attributes<'_>, sequence: Tag, signed: bool) -> Result<Option<Self>, Error> {
+        let Some(items) = attributes.object.get(sequence).and_then(|element| element.items()) else {
             return Ok(None);
         };
         let Some(item) = items.first() else {
@@ -48,29 +40,15 @@ impl Lut {
         };
         let corrupt = |what: &str| Error::Corrupt {
             file: attributes.file.into(),
-            reason: format!(
-                "lookup table ({:04X},{:04X}): {what}",
-                sequence.group(),
-                sequence.element()
-            ),
+            reason: format!("lookup table ({:04X},{:04X}): {what}", sequence.group(), sequence.element()),
         };
-        let descriptor = item
-            .get(tags::LUT_DESCRIPTOR)
-            .and_then(|element| element.to_multi_int::<i64>().ok());
+        let descriptor = item.get(tags::LUT_DESCRIPTOR).and_then(|element| element.to_multi_int::<i64>().ok());
         let Some(&[count, first, bits]) = descriptor.as_deref() else {
             return Err(corrupt("no descriptor"));
         };
         // The VR may be US or SS: counts are unsigned, the first input follows the pixel representation.
-        let count = if count & 0xFFFF == 0 {
-            65_536
-        } else {
-            (count & 0xFFFF) as usize
-        };
-        let first = if signed {
-            i64::from(first as i16)
-        } else {
-            first & 0xFFFF
-        };
+        let count = if count & 0xFFFF == 0 { 65_536 } else { (count & 0xFFFF) as usize };
+        let first = if signed { i64::from(first as i16) } else { first & 0xFFFF };
         if !(8..=16).contains(&bits) {
             return Err(corrupt("entries of neither 8 nor up to 16 bits"));
         }
@@ -81,21 +59,13 @@ impl Lut {
         };
         if entries.len() < count && bits == 8 && entries.len() * 2 >= count {
             // 8-bit entries may be packed two in a word.
-            entries = entries
-                .iter()
-                .flat_map(|word| word.to_le_bytes())
-                .map(u16::from)
-                .collect();
+            entries = entries.iter().flat_map(|word| word.to_le_bytes()).map(u16::from).collect();
         }
         if entries.len() < count {
             return Err(corrupt("fewer entries than declared"));
         }
         entries.truncate(count);
-        Ok(Some(Self {
-            first,
-            entries,
-            bits: bits as u32,
-        }))
+        Ok(Some(Self { first, entries, bits: bits as u32 }))
     }
 }
 
@@ -116,16 +86,10 @@ pub(super) struct Stages {
 }
 
 impl Stages {
-    pub(super) fn read(
-        attributes: &Attributes<'_>,
-        layout: &Layout,
-        notes: &mut Vec<String>,
-    ) -> Result<Self, Error> {
+    pub(super) fn read(attributes: &Attributes<'_>, layout: &Layout, notes: &mut Vec<String>) -> Result<Self, Error> {
         let modality = Lut::read(attributes, tags::MODALITY_LUT_SEQUENCE, layout.signed)?;
         let number = |tag| attributes.numbers(tag).first().copied();
-        let slope = number(tags::RESCALE_SLOPE)
-            .filter(|&slope| slope != 0.0)
-            .unwrap_or(1.0);
+        let slope = number(tags::RESCALE_SLOPE).filter(|&slope| slope != 0.0).unwrap_or(1.0);
         let intercept = number(tags::RESCALE_INTERCEPT).unwrap_or(0.0);
         // The input of a VOI LUT is signed if the output of the modality stage can be (C.11.2.1.1).
         let signed = modality.is_none() && (layout.signed || intercept < 0.0);
@@ -135,28 +99,13 @@ impl Stages {
         };
         // The padding value has the sign of the pixels, whatever VR it was written with (C.7.5.1.1.2).
         let stored = |value: i64| {
-            if layout.signed {
-                i64::from(value as i16)
-            } else {
-                value & 0xFFFF
-            }
+            if layout.signed { i64::from(value as i16) } else { value & 0xFFFF }
         };
-        let padding = attributes
-            .integer(tags::PIXEL_PADDING_VALUE)
-            .map(stored)
-            .map(|value| {
-                let limit = attributes
-                    .integer(tags::PIXEL_PADDING_RANGE_LIMIT)
-                    .map_or(value, stored);
-                (value.min(limit), value.max(limit))
-            });
-        Ok(Self {
-            modality,
-            slope,
-            intercept,
-            voi,
-            padding,
-        })
+        let padding = attributes.integer(tags::PIXEL_PADDING_VALUE).map(stored).map(|value| {
+            let limit = attributes.integer(tags::PIXEL_PADDING_RANGE_LIMIT).map_or(value, stored);
+            (value.min(limit), value.max(limit))
+        });
+        Ok(Self { modality, slope, intercept, voi, padding })
     }
 
     fn modality(&self, stored: i32) -> f64 {
@@ -167,8 +116,7 @@ impl Stages {
     }
 
     fn is_padding(&self, stored: i32) -> bool {
-        self.padding
-            .is_some_and(|(low, high)| (low..=high).contains(&i64::from(stored)))
+        self.padding.is_some_and(|(low, high)| (low..=high).contains(&i64::from(stored)))
     }
 
     /// Grey values 0..=1 of the samples, and the mapping that was used. Padding is black.
@@ -201,13 +149,7 @@ impl Stages {
             .zip(least..)
             .map(|(&count, stored)| if count == 0 { 0.0 } else { grey(stored) })
             .collect::<Vec<_>>();
-        (
-            samples
-                .iter()
-                .map(|&sample| table[(sample - least) as usize])
-                .collect(),
-            mapping,
-        )
+        (samples.iter().map(|&sample| table[(sample - least) as usize]).collect(), mapping)
     }
 
     /// The nearest-rank [`PERCENTILES`] of the modality values that are no padding.
@@ -235,14 +177,8 @@ impl Stages {
 
 /// The first window of the file with the VOI LUT function (C.11.2.1.2 and C.11.2.1.3).
 fn window(attributes: &Attributes<'_>, notes: &mut Vec<String>) -> Option<GreyMapping> {
-    let (centers, widths) = (
-        attributes.numbers(tags::WINDOW_CENTER),
-        attributes.numbers(tags::WINDOW_WIDTH),
-    );
-    let window = WindowLevel {
-        center: *centers.first()?,
-        width: *widths.first()?,
-    };
+    let (centers, widths) = (attributes.numbers(tags::WINDOW_CENTER), attributes.numbers(tags::WINDOW_WIDTH));
+    let window = WindowLevel { center: *centers.first()?, width: *widths.first()? };
     let mapping = match attributes.code(tags::VOILUT_FUNCTION).as_deref() {
         Some("SIGMOID") => GreyMapping::Sigmoid(window),
         Some("LINEAR_EXACT") => GreyMapping::LinearExact(window),
@@ -258,10 +194,7 @@ fn window(attributes: &Attributes<'_>, notes: &mut Vec<String>) -> Option<GreyMa
         return None;
     }
     if centers.len().min(widths.len()) > 1 {
-        notes.push(format!(
-            "The file offers {} windows; the first was used.",
-            centers.len().min(widths.len())
-        ));
+        notes.push(format!("The file offers {} windows; the first was used.", centers.len().min(widths.len())));
     }
     Some(mapping)
 }
@@ -279,18 +212,13 @@ fn shade(mapping: &GreyMapping, value: f64) -> f64 {
     };
     match *mapping {
         // C.11.2.1.2.1, with y from 0 to 1: black up to c - 0.5 - (w-1)/2, white above c - 0.5 + (w-1)/2.
-        GreyMapping::Linear(WindowLevel { center, width }) => between(
-            center - 0.5 - (width - 1.0) / 2.0,
-            center - 0.5 + (width - 1.0) / 2.0,
-        ),
+        GreyMapping::Linear(WindowLevel { center, width }) => {
+            between(center - 0.5 - (width - 1.0) / 2.0, center - 0.5 + (width - 1.0) / 2.0)
+        }
         // C.11.2.1.3.2.
-        GreyMapping::LinearExact(WindowLevel { center, width }) => {
-            between(center - width / 2.0, center + width / 2.0)
-        }
+        GreyMapping::LinearExact(WindowLevel { center, width }) => between(center - width / 2.0, center + width / 2.0),
         // C.11.2.1.3.1; libm's exponential is the same Rust code on every machine.
-        GreyMapping::Sigmoid(WindowLevel { center, width }) => {
-            1.0 / (1.0 + libm::exp(-4.0 * (value - center) / width))
-        }
+        GreyMapping::Sigmoid(WindowLevel { center, width }) => 1.0 / (1.0 + libm::exp(-4.0 * (value - center) / width)),
         GreyMapping::Percentile { low, high } => between(low, high).clamp(0.0, 1.0),
         GreyMapping::VoiLut | GreyMapping::AsStored => value.clamp(0.0, 1.0),
     }

@@ -19,23 +19,17 @@ use crate::Error;
 /// Modalities that are reported by name (defined terms of PS3.3, C.7.3.1.1.1); anything else is `other`, so that no
 /// free text passes.
 const MODALITIES: [&str; 20] = [
-    "CR", "CT", "DX", "ES", "IO", "MG", "MR", "NM", "OP", "OT", "PT", "PX", "RF", "RG", "RTIMAGE",
-    "SC", "SM", "US", "XA", "XC",
+    "CR", "CT", "DX", "ES", "IO", "MG", "MR", "NM", "OP", "OT", "PT", "PX", "RF", "RG", "RTIMAGE", "SC", "SM", "US",
+    "XA", "XC",
 ];
 
 /// Decodes a DICOM file of at most [`super::MAX_FILE_BYTES`].
 pub(super) fn decode(file: &str, bytes: &[u8]) -> Result<Radiograph, Error> {
     let dataset = dataset::read(file, bytes)?;
-    let attributes = Attributes {
-        file,
-        object: &dataset.attributes,
-    };
+    let attributes = Attributes { file, object: &dataset.attributes };
     match dataset.pixel_data() {
         PixelData::Missing => {
-            return Err(Error::NoPixelData {
-                file: file.into(),
-                reason: "no Pixel Data element".into(),
-            });
+            return Err(Error::NoPixelData { file: file.into(), reason: "no Pixel Data element".into() });
         }
         PixelData::Float => return Err(attributes.unsupported("floating-point pixel data")),
         PixelData::Native { .. } | PixelData::Encapsulated { .. } => {}
@@ -43,54 +37,29 @@ pub(super) fn decode(file: &str, bytes: &[u8]) -> Result<Radiograph, Error> {
     let (layout, photometric) = attributes.layout()?;
     let (width, height) = (usize::from(layout.columns), usize::from(layout.rows));
     let mut provenance = attributes.provenance(&dataset, &layout, photometric);
-    let samples = frame::first(
-        file,
-        &dataset.transfer_syntax,
-        &layout,
-        dataset.pixel_data(),
-    )?;
+    let samples = frame::first(file, &dataset.transfer_syntax, &layout, dataset.pixel_data())?;
     if samples.len() != width * height * usize::from(layout.channels) {
-        return Err(Error::Corrupt {
-            file: file.into(),
-            reason: "the pixel data hold another size".into(),
-        });
+        return Err(Error::Corrupt { file: file.into(), reason: "the pixel data hold another size".into() });
     }
     if photometric == Photometric::Rgb {
-        let samples = samples
-            .iter()
-            .map(|&value| value.clamp(0, 0xFFFF) as u16)
-            .collect::<Vec<_>>();
+        let samples = samples.iter().map(|&value| value.clamp(0, 0xFFFF) as u16).collect::<Vec<_>>();
         let plane = Plane::of_samples(&samples, 3, false, (1 << layout.bits_stored) - 1);
         provenance.chroma = plane.chroma;
         provenance.window = Some(GreyMapping::AsStored);
-        return Ok(Radiograph {
-            width,
-            height,
-            pixels: plane.pixels,
-            provenance,
-        });
+        return Ok(Radiograph { width, height, pixels: plane.pixels, provenance });
     }
     let stages = grey::Stages::read(&attributes, &layout, &mut provenance.notes)?;
     let monochrome1 = photometric == Photometric::Monochrome1;
     let (pixels, mapping) = stages.apply(&samples, monochrome1);
     provenance.window = Some(mapping);
-    let mut film = Radiograph {
-        width,
-        height,
-        pixels,
-        provenance,
-    };
+    let mut film = Radiograph { width, height, pixels, provenance };
     if polarity::is_inverted(&film) {
         // Again from the samples, so that padding stays black.
         (film.pixels, _) = stages.apply(&samples, !monochrome1);
         film.provenance.polarity_corrected = true;
         film.provenance.notes.push(format!(
             "The file says {}, but the film then shows air bright and bone dark; it was inverted.",
-            if monochrome1 {
-                "MONOCHROME1"
-            } else {
-                "MONOCHROME2"
-            },
+            if monochrome1 { "MONOCHROME1" } else { "MONOCHROME2" },
         ));
     }
     Ok(film)
@@ -110,96 +79,56 @@ impl Attributes<'_> {
 
     /// All values of a decimal attribute; none if one of them is no finite number.
     fn numbers(&self, tag: Tag) -> Vec<f64> {
-        let values = self
-            .object
-            .get(tag)
-            .and_then(|element| element.to_multi_float64().ok())
-            .unwrap_or_default();
-        if values.iter().all(|value| value.is_finite()) {
-            values
-        } else {
-            Vec::new()
-        }
+        let values = self.object.get(tag).and_then(|element| element.to_multi_float64().ok()).unwrap_or_default();
+        if values.iter().all(|value| value.is_finite()) { values } else { Vec::new() }
     }
 
     /// A code string, e.g. `MONOCHROME2`.
     fn code(&self, tag: Tag) -> Option<String> {
         let text = self.object.get(tag)?.to_str().ok()?;
-        let first = text
-            .split('\\')
-            .next()?
-            .trim_matches(['\0', ' '])
-            .to_ascii_uppercase();
+        let first = text.split('\\').next()?.trim_matches(['\0', ' ']).to_ascii_uppercase();
         (!first.is_empty()).then_some(first)
     }
 
     fn unsupported(&self, what: impl Into<String>) -> Error {
-        Error::UnsupportedPhotometric {
-            file: self.file.into(),
-            what: what.into(),
-        }
+        Error::UnsupportedPhotometric { file: self.file.into(), what: what.into() }
     }
 
     fn required(&self, tag: Tag, name: &str) -> Result<u16, Error> {
-        let value = self
-            .integer(tag)
-            .and_then(|value| u16::try_from(value).ok());
-        value.ok_or_else(|| Error::Corrupt {
-            file: self.file.into(),
-            reason: format!("DICOM: no {name}"),
-        })
+        let value = self.integer(tag).and_then(|value| u16::try_from(value).ok());
+        value.ok_or_else(|| Error::Corrupt { file: self.file.into(), reason: format!("DICOM: no {name}") })
     }
 
     /// The pixel description of PS3.3, C.7.6.3, checked.
     fn layout(&self) -> Result<(Layout, Photometric), Error> {
-        let (rows, columns) = (
-            self.required(tags::ROWS, "Rows")?,
-            self.required(tags::COLUMNS, "Columns")?,
-        );
+        let (rows, columns) = (self.required(tags::ROWS, "Rows")?, self.required(tags::COLUMNS, "Columns")?);
         check_size(self.file, columns.into(), rows.into())?;
         let channels = self.integer(tags::SAMPLES_PER_PIXEL).unwrap_or(1);
-        let name = self
-            .code(tags::PHOTOMETRIC_INTERPRETATION)
-            .unwrap_or_default();
+        let name = self.code(tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
         let photometric = match (name.as_str(), channels) {
             ("MONOCHROME1", 1) => Photometric::Monochrome1,
             ("MONOCHROME2", 1) => Photometric::Monochrome2,
             // Codecs turn these into RGB; uncompressed YBR is refused below.
             ("RGB" | "YBR_FULL" | "YBR_FULL_422" | "YBR_ICT" | "YBR_RCT", 3) => Photometric::Rgb,
             // The name is a code of the standard or nothing that is repeated.
-            (
-                "PALETTE COLOR" | "ARGB" | "CMYK" | "HSV" | "YBR_PARTIAL_420" | "YBR_PARTIAL_422",
-                _,
-            ) => {
+            ("PALETTE COLOR" | "ARGB" | "CMYK" | "HSV" | "YBR_PARTIAL_420" | "YBR_PARTIAL_422", _) => {
                 return Err(self.unsupported(format!("photometric interpretation {name}")));
             }
             _ => {
-                return Err(self.unsupported(format!(
-                    "this photometric interpretation with {channels} samples"
-                )));
+                return Err(self.unsupported(format!("this photometric interpretation with {channels} samples")));
             }
         };
         let bits_allocated = self.required(tags::BITS_ALLOCATED, "Bits Allocated")?;
         if !matches!(bits_allocated, 8 | 16) {
             return Err(self.unsupported(format!("a pixel of {bits_allocated} bits allocated")));
         }
-        let bits_stored = self
-            .integer(tags::BITS_STORED)
-            .unwrap_or(bits_allocated.into());
+        let bits_stored = self.integer(tags::BITS_STORED).unwrap_or(bits_allocated.into());
         let high_bit = self.integer(tags::HIGH_BIT).unwrap_or(bits_stored - 1);
         if bits_stored < 1 || high_bit < bits_stored - 1 || high_bit >= i64::from(bits_allocated) {
-            let reason = format!(
-                "DICOM: {bits_stored} bits stored up to bit {high_bit} of {bits_allocated}"
-            );
-            return Err(Error::Corrupt {
-                file: self.file.into(),
-                reason,
-            });
+            let reason = format!("DICOM: {bits_stored} bits stored up to bit {high_bit} of {bits_allocated}");
+            return Err(Error::Corrupt { file: self.file.into(), reason });
         }
-        let frames = self
-            .integer(tags::NUMBER_OF_FRAMES)
-            .unwrap_or(1)
-            .clamp(1, u32::MAX.into());
+        let frames = self.integer(tags::NUMBER_OF_FRAMES).unwrap_or(1).clamp(1, u32::MAX.into());
         let layout = Layout {
             rows,
             columns,
@@ -215,31 +144,21 @@ impl Attributes<'_> {
         Ok((layout, photometric))
     }
 
-    fn provenance(
-        &self,
-        dataset: &Dataset<'_>,
-        layout: &Layout,
-        photometric: Photometric,
-    ) -> Provenance {
+    fn provenance(&self, dataset: &Dataset<'_>, layout: &Layout, photometric: Photometric) -> Provenance {
         let mut notes = Vec::new();
         if layout.frames > 1 {
-            notes.push(format!(
-                "The file holds {} frames; only the first was read.",
-                layout.frames
-            ));
+            notes.push(format!("The file holds {} frames; only the first was read.", layout.frames));
         }
         let modality = self.code(tags::MODALITY).map(|code| {
             let known = MODALITIES.iter().find(|&&known| known == code);
             known.map_or_else(|| "other".to_owned(), |&known| known.to_owned())
         });
-        let view = self
-            .code(tags::VIEW_POSITION)
-            .map(|code| match code.as_str() {
-                "PA" => ViewPosition::Pa,
-                "AP" => ViewPosition::Ap,
-                "LL" | "RL" | "LATERAL" | "LAT" => ViewPosition::Lateral,
-                _ => ViewPosition::Other,
-            });
+        let view = self.code(tags::VIEW_POSITION).map(|code| match code.as_str() {
+            "PA" => ViewPosition::Pa,
+            "AP" => ViewPosition::Ap,
+            "LL" | "RL" | "LATERAL" | "LAT" => ViewPosition::Lateral,
+            _ => ViewPosition::Other,
+        });
         Provenance {
             format: "dicom".into(),
             bits: layout.bits_stored,

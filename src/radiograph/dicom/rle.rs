@@ -17,21 +17,11 @@ pub(super) fn decode(frame: &[u8], segments: usize, pixels: usize) -> Result<Vec
     if pixels.saturating_mul(segments) > frame.len().saturating_mul(64) {
         return Err("too few bytes for the image".into());
     }
-    let offsets = (1..=segments)
-        .map(field)
-        .chain([Some(frame.len())])
-        .collect::<Option<Vec<_>>>();
+    let offsets = (1..=segments).map(field).chain([Some(frame.len())]).collect::<Option<Vec<_>>>();
     let offsets = offsets.ok_or("no header")?;
     offsets
         .windows(2)
-        .map(|pair| {
-            unpack(
-                frame
-                    .get(pair[0]..pair[1])
-                    .ok_or("a segment lies outside the frame")?,
-                pixels,
-            )
-        })
+        .map(|pair| unpack(frame.get(pair[0]..pair[1]).ok_or("a segment lies outside the frame")?, pixels))
         .collect()
 }
 
@@ -39,14 +29,10 @@ pub(super) fn decode(frame: &[u8], segments: usize, pixels: usize) -> Result<Vec
 fn unpack(mut segment: &[u8], pixels: usize) -> Result<Vec<u8>, String> {
     let mut plane = Vec::with_capacity(pixels);
     while plane.len() < pixels {
-        let (&control, rest) = segment
-            .split_first()
-            .ok_or("a segment stops before the last row")?;
+        let (&control, rest) = segment.split_first().ok_or("a segment stops before the last row")?;
         segment = match control {
             0..=127 => {
-                let run = rest
-                    .get(..usize::from(control) + 1)
-                    .ok_or("a literal run stops")?;
+                let run = rest.get(..usize::from(control) + 1).ok_or("a literal run stops")?;
                 plane.extend_from_slice(run);
                 &rest[run.len()..]
             }
@@ -73,12 +59,8 @@ mod tests {
         frame[4] = 64;
         frame.extend([2, 7, 8, 9, 128, 254, 5, 0, 1]);
         assert_eq!(decode(&frame, 1, 7), Ok(vec![vec![7, 8, 9, 5, 5, 5, 1]]));
-        for (bytes, segments, pixels) in [
-            (&frame[..], 1, 8),
-            (&frame[..], 2, 7),
-            (&frame[..66], 1, 7),
-            (&[][..], 1, 1),
-        ] {
+        for (bytes, segments, pixels) in [(&frame[..], 1, 8), (&frame[..], 2, 7), (&frame[..66], 1, 7), (&[][..], 1, 1)]
+        {
             assert!(decode(bytes, segments, pixels).is_err());
         }
         frame[4] = 200;

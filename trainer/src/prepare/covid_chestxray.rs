@@ -57,13 +57,8 @@ pub fn covid_chestxray(args: &CovidChestxrayArgs) -> anyhow::Result<Prepared> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .from_path(dir.join("metadata.csv"))
-        .with_context(|| {
-            format!("{shown}: cannot be read; DIR is the root of the upstream repository")
-        })?;
-    let header = reader
-        .headers()
-        .with_context(|| format!("{shown}: no readable header"))?
-        .clone();
+        .with_context(|| format!("{shown}: cannot be read; DIR is the root of the upstream repository"))?;
+    let header = reader.headers().with_context(|| format!("{shown}: no readable header"))?.clone();
     for column in ["patientid", "finding", "view", "modality", "filename"] {
         if !header.iter().any(|name| name == column) {
             bail!("{shown}: no column `{column}`; this is not the upstream metadata.csv");
@@ -74,18 +69,12 @@ pub fn covid_chestxray(args: &CovidChestxrayArgs) -> anyhow::Result<Prepared> {
     let mut seen = HashSet::new();
     for entry in reader.deserialize::<Entry>() {
         let entry = entry.with_context(|| format!("{shown}: not a readable CSV"))?;
-        let folder = if entry.folder.is_empty() {
-            "images"
-        } else {
-            &entry.folder
-        };
+        let folder = if entry.folder.is_empty() { "images" } else { &entry.folder };
         let file = dir.join(folder).join(&entry.filename);
         match row(&entry, folder, args) {
             Err(reason) => prepared.leave_out(reason),
             Ok(_) if !file.is_file() => prepared.leave_out("the image is not there"),
-            Ok(_) if !seen.insert(file.clone()) => {
-                prepared.leave_out("a second row for the same image")
-            }
+            Ok(_) if !seen.insert(file.clone()) => prepared.leave_out("a second row for the same image"),
             Ok(row) => candidates.push(Candidate { file, row }),
         }
     }
@@ -95,9 +84,7 @@ pub fn covid_chestxray(args: &CovidChestxrayArgs) -> anyhow::Result<Prepared> {
 
 /// The row for an entry, or why it gets none.
 fn row(entry: &Entry, folder: &str, args: &CovidChestxrayArgs) -> Result<Row, String> {
-    if !entry.modality.eq_ignore_ascii_case("X-ray")
-        || ["Axial", "Coronal"].contains(&entry.view.as_str())
-    {
+    if !entry.modality.eq_ignore_ascii_case("X-ray") || ["Axial", "Coronal"].contains(&entry.view.as_str()) {
         return Err("not an X-ray (CT)".into());
     }
     match entry.view.split_whitespace().next() {
@@ -105,12 +92,7 @@ fn row(entry: &Entry, folder: &str, args: &CovidChestxrayArgs) -> Result<Row, St
         Some("L" | "Lateral") => return Err("a lateral view".into()),
         _ => return Err("the view is not known".into()),
     }
-    if !args.view.is_empty()
-        && !args
-            .view
-            .iter()
-            .any(|view| view.eq_ignore_ascii_case(&entry.view))
-    {
+    if !args.view.is_empty() && !args.view.iter().any(|view| view.eq_ignore_ascii_case(&entry.view)) {
         return Err("not a view that was asked for".into());
     }
     let parts: Vec<&str> = entry.finding.split([',', '/']).map(str::trim).collect();
@@ -125,16 +107,9 @@ fn row(entry: &Entry, folder: &str, args: &CovidChestxrayArgs) -> Result<Row, St
     } else if has("No Finding") {
         "normal"
     } else {
-        return Err(format!(
-            "finding `{}` is none of covid, pneumonia, normal",
-            entry.finding
-        ));
+        return Err(format!("finding `{}` is none of covid, pneumonia, normal", entry.finding));
     };
-    let patient = if entry.patientid.is_empty() {
-        &entry.filename
-    } else {
-        &entry.patientid
-    };
+    let patient = if entry.patientid.is_empty() { &entry.filename } else { &entry.patientid };
     Ok(Row {
         label: label.into(),
         source: SOURCE.into(),
@@ -146,10 +121,7 @@ fn row(entry: &Entry, folder: &str, args: &CovidChestxrayArgs) -> Result<Row, St
             Err(_) => String::new(),
         },
         license: entry.license.clone(),
-        origin: format!(
-            "github.com/ieee8023/covid-chestxray-dataset/{folder}/{}",
-            entry.filename
-        ),
+        origin: format!("github.com/ieee8023/covid-chestxray-dataset/{folder}/{}", entry.filename),
         ..Row::default()
     })
 }

@@ -10,9 +10,7 @@ use super::{Candidate, Prepared, folder_to_read, rank};
 use crate::cli::FoldersArgs;
 use crate::dataset::{Row, Split, names};
 
-const ENDINGS: [&str; 9] = [
-    "png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "dcm", "dicom",
-];
+const ENDINGS: [&str; 9] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "dcm", "dicom"];
 
 /// The films under `DIR/LABEL/` or `DIR/{train,val,test}/LABEL/`. A patient who is in two of the split folders stays
 /// in one only (test before val before train); the films in the other are left out.
@@ -23,39 +21,22 @@ pub fn folders(args: &FoldersArgs) -> anyhow::Result<Prepared> {
     let dir = folder_to_read(&args.dir)?;
     let source = match &args.source {
         Some(source) => source.clone(),
-        None => dir
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned(),
+        None => dir.file_name().unwrap_or_default().to_string_lossy().into_owned(),
     };
     let mut prepared = Prepared::default();
     let mut candidates = Vec::new();
     let (inside, _) = list(&dir)?;
-    let splits: Vec<(Split, &PathBuf)> = inside
-        .iter()
-        .filter_map(|folder| Some((split_of(&name(folder))?, folder)))
-        .collect();
+    let splits: Vec<(Split, &PathBuf)> =
+        inside.iter().filter_map(|folder| Some((split_of(&name(folder))?, folder))).collect();
     let mut label_folders = Vec::new();
     if splits.is_empty() {
         label_folders.extend(inside.iter().map(|folder| (None, folder.clone())));
     } else {
-        for folder in inside
-            .iter()
-            .filter(|folder| split_of(&name(folder)).is_none())
-        {
-            prepared.leave_out(format!(
-                "folder {}, which stands beside the split folders",
-                name(folder)
-            ));
+        for folder in inside.iter().filter(|folder| split_of(&name(folder)).is_none()) {
+            prepared.leave_out(format!("folder {}, which stands beside the split folders", name(folder)));
         }
         for (split, folder) in splits {
-            label_folders.extend(
-                list(folder)?
-                    .0
-                    .into_iter()
-                    .map(|folder| (Some(split), folder)),
-            );
+            label_folders.extend(list(folder)?.0.into_iter().map(|folder| (Some(split), folder)));
         }
     }
     for (split, folder) in &label_folders {
@@ -65,11 +46,7 @@ pub fn folders(args: &FoldersArgs) -> anyhow::Result<Prepared> {
         }
         let label = label(&name(folder));
         for file in files {
-            let ending = file
-                .extension()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .to_lowercase();
+            let ending = file.extension().unwrap_or_default().to_string_lossy().to_lowercase();
             if !ENDINGS.contains(&ending.as_str()) {
                 prepared.leave_out(format!("not an image by its ending `{ending}`"));
                 continue;
@@ -101,9 +78,7 @@ pub fn folders(args: &FoldersArgs) -> anyhow::Result<Prepared> {
 fn one_split_a_patient(prepared: &mut Prepared) {
     let mut splits: HashMap<String, String> = HashMap::new();
     for row in &prepared.rows {
-        let split = splits
-            .entry(row.patient_id.clone())
-            .or_insert_with(|| row.split.clone());
+        let split = splits.entry(row.patient_id.clone()).or_insert_with(|| row.split.clone());
         if rank(&row.split) < rank(split) {
             *split = row.split.clone();
         }
@@ -112,12 +87,7 @@ fn one_split_a_patient(prepared: &mut Prepared) {
     prepared.rows.retain(|row| {
         let split = &splits[&row.patient_id];
         if *split != row.split {
-            *moved
-                .entry(format!(
-                    "a {} film of a patient who is also in {split}",
-                    row.split
-                ))
-                .or_default() += 1;
+            *moved.entry(format!("a {} film of a patient who is also in {split}", row.split)).or_default() += 1;
         }
         *split == row.split
     });
@@ -139,10 +109,7 @@ fn list(folder: &Path) -> anyhow::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
 }
 
 fn name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn split_of(folder: &str) -> Option<Split> {
@@ -175,20 +142,14 @@ fn patient(stem: &str) -> Option<String> {
     {
         return Some(person.into());
     }
-    let series = if stem.starts_with("NORMAL2-") {
-        "NORMAL2-"
-    } else {
-        ""
-    };
+    let series = if stem.starts_with("NORMAL2-") { "NORMAL2-" } else { "" };
     if let Some(rest) = stem[series.len()..].strip_prefix("IM-")
         && let Some(number) = rest.split('-').next().filter(|number| digits(number))
     {
         return Some(format!("{series}IM-{number}"));
     }
     match stem.split_once('_') {
-        Some((patient, film))
-            if patient.len() == 8 && film.len() == 3 && digits(patient) && digits(film) =>
-        {
+        Some((patient, film)) if patient.len() == 8 && film.len() == 3 && digits(patient) && digits(film) => {
             Some(patient.into())
         }
         _ => None,

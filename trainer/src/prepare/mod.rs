@@ -62,22 +62,9 @@ pub fn run(args: &PrepareArgs) -> anyhow::Result<()> {
     for row in &prepared.rows {
         *labels.entry(&row.label).or_default() += 1;
     }
-    let labels: Vec<String> = labels
-        .iter()
-        .map(|(label, count)| format!("{count} {label}"))
-        .collect();
-    let patients: BTreeSet<&str> = prepared
-        .rows
-        .iter()
-        .map(|row| row.patient_id.as_str())
-        .collect();
-    println!(
-        "{}: {} films of {} patients ({})",
-        out.display(),
-        prepared.rows.len(),
-        patients.len(),
-        labels.join(", ")
-    );
+    let labels: Vec<String> = labels.iter().map(|(label, count)| format!("{count} {label}")).collect();
+    let patients: BTreeSet<&str> = prepared.rows.iter().map(|row| row.patient_id.as_str()).collect();
+    println!("{}: {} films of {} patients ({})", out.display(), prepared.rows.len(), patients.len(), labels.join(", "));
     Ok(())
 }
 
@@ -113,8 +100,7 @@ impl Prepared {
                 }
                 Err(error) => {
                     self.leave_out("the file cannot be read as an image");
-                    self.unreadable
-                        .push(format!("{}: {error:#}", file.display()));
+                    self.unreadable.push(format!("{}: {error:#}", file.display()));
                 }
             }
         }
@@ -135,10 +121,7 @@ impl Prepared {
 
 /// Test films first: where films compete, evaluation keeps its own and training gives way.
 fn rank(split: &str) -> usize {
-    ["test", "val", "train", ""]
-        .iter()
-        .position(|word| *word == split)
-        .unwrap_or(usize::MAX)
+    ["test", "val", "train", ""].iter().position(|word| *word == split).unwrap_or(usize::MAX)
 }
 
 struct Measured {
@@ -154,55 +137,33 @@ fn measure(file: &Path) -> anyhow::Result<Measured> {
     let size = if bytes.get(128..132) == Some(b"DICM") {
         None
     } else {
-        let image = image::ImageReader::new(Cursor::new(&bytes))
-            .with_guessed_format()?
-            .decode()?;
+        let image = image::ImageReader::new(Cursor::new(&bytes)).with_guessed_format()?.decode()?;
         Some((image.width(), image.height()))
     };
-    Ok(Measured {
-        size,
-        sha256: hex(&Sha256::digest(&bytes)),
-    })
+    Ok(Measured { size, sha256: hex(&Sha256::digest(&bytes)) })
 }
 
 /// The folder that a manifest will stand in, without links and dots.
 fn folder_of(csv: &Path) -> anyhow::Result<PathBuf> {
-    let folder = csv
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    fs::canonicalize(folder).with_context(|| {
-        format!(
-            "{}: cannot be written; its folder {} is not there",
-            csv.display(),
-            folder.display()
-        )
-    })
+    let folder = csv.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::canonicalize(folder)
+        .with_context(|| format!("{}: cannot be written; its folder {} is not there", csv.display(), folder.display()))
 }
 
 /// `file` as seen from `folder`, with `/` between the parts. Both are absolute and without dots.
 fn relative(file: &Path, folder: &Path) -> anyhow::Result<String> {
-    let (file_parts, folder_parts): (Vec<_>, Vec<_>) =
-        (file.components().collect(), folder.components().collect());
-    let common = file_parts
-        .iter()
-        .zip(&folder_parts)
-        .take_while(|(a, b)| a == b)
-        .count();
+    let (file_parts, folder_parts): (Vec<_>, Vec<_>) = (file.components().collect(), folder.components().collect());
+    let common = file_parts.iter().zip(&folder_parts).take_while(|(a, b)| a == b).count();
     let up = folder_parts[common..].iter().map(|_| Component::ParentDir);
-    let parts: Option<Vec<&str>> = up
-        .chain(file_parts[common..].iter().copied())
-        .map(|part| part.as_os_str().to_str())
-        .collect();
-    let parts = parts
-        .with_context(|| format!("{}: the name is not UTF-8; rename the file", file.display()))?;
+    let parts: Option<Vec<&str>> =
+        up.chain(file_parts[common..].iter().copied()).map(|part| part.as_os_str().to_str()).collect();
+    let parts = parts.with_context(|| format!("{}: the name is not UTF-8; rename the file", file.display()))?;
     Ok(parts.join("/"))
 }
 
 /// The canonical path of a folder to read.
 fn folder_to_read(dir: &Path) -> anyhow::Result<PathBuf> {
-    let folder =
-        fs::canonicalize(dir).with_context(|| format!("{}: cannot be read", dir.display()))?;
+    let folder = fs::canonicalize(dir).with_context(|| format!("{}: cannot be read", dir.display()))?;
     if !folder.is_dir() {
         bail!("{}: not a folder", dir.display());
     }

@@ -36,8 +36,7 @@ pub fn sample(args: &SampleArgs) -> anyhow::Result<Prepared> {
         rows.sort_by(|a, b| a.path.cmp(&b.path));
         rows.shuffle(&mut ChaCha8Rng::seed_from_u64(args.seed));
         for mut row in rows.drain(..wanted) {
-            row.path = moved(&row.path, &from, &to)
-                .with_context(|| args.manifest.display().to_string())?;
+            row.path = moved(&row.path, &from, &to).with_context(|| args.manifest.display().to_string())?;
             prepared.rows.push(row);
         }
     }
@@ -49,8 +48,6 @@ pub fn sample(args: &SampleArgs) -> anyhow::Result<Prepared> {
 fn moved(path: &str, from: &Path, to: &Path) -> anyhow::Result<String> {
     let file = from.join(path);
     let folder = file.parent().unwrap_or(from);
-    let folder = folder
-        .canonicalize()
-        .with_context(|| format!("file {path} is not there"))?;
+    let folder = folder.canonicalize().with_context(|| format!("file {path} is not there"))?;
     relative(&folder.join(file.file_name().unwrap_or_default()), to)
 }
