@@ -116,8 +116,7 @@ pub(crate) fn package(place: &Place) -> Result<()> {
     }
     fs::write(folder.join("package.json"), manifest())?;
     say("Generating the types");
-    node(place, ["node_modules/typescript/bin/tsc", "--project", "tsconfig.json", "--noEmit", "false"])
-        .args(["--declaration", "--emitDeclarationOnly", "--rootDir", "www", "--outDir"])
+    node(place, ["node_modules/typescript/bin/tsc", "--project", "www/tsconfig.json", "--outDir"])
         .args([&folder])
         .run()?;
     say(format!("The package is {}", folder.display()));
