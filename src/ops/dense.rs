@@ -118,6 +118,7 @@ pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], g: &Geometry, rel
 
 /// Gradients for [`forward`].
 #[cfg(feature = "training")]
+#[expect(clippy::too_many_arguments, reason = "those of the pointwise one and the geometry")]
 pub(super) fn backward(
     gradient: &[f32],
     out: &[f32],

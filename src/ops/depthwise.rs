@@ -42,7 +42,11 @@ pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], g: &Geometry, rel
 
 /// [`forward`] on packed weights, result clamped to `limits`.
 fn convolve(x: &[f32], weight: &[f32], bias: &[f32], g: &Geometry, limits: (f32, f32)) -> Vec<f32> {
-    assert!(g.channels % LANES == 0, "depthwise convolution wants a multiple of {LANES} channels, not {}", g.channels);
+    assert!(
+        g.channels.is_multiple_of(LANES),
+        "depthwise convolution wants a multiple of {LANES} channels, not {}",
+        g.channels
+    );
     let (rows, columns) = g.out_size();
     let mut out = vec![0.0; g.batch * rows * columns * g.channels];
     let strip = rows.div_ceil(4);

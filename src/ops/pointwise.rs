@@ -37,6 +37,7 @@ pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], relu6: bool) -> V
     out
 }
 
+#[expect(clippy::manual_clamp, reason = "two plain SIMD instructions")]
 #[inline(always)]
 fn add_bias(out: &mut [f32], bias: &[f32], relu6: bool) {
     for row in out.chunks_exact_mut(bias.len()) {
