@@ -6,7 +6,7 @@
 //! product and a depthwise convolution runs along contiguous channels. Weights keep PyTorch's `[O, I, K, K]`
 //! (depthwise `[C, 1, K, K]`). Bias and ReLU6 are part of the operation, so that a map is written once.
 //!
-//! On burn's flex backend the kernels are the ones of this module ([`dense`], [`depthwise`], [`pointwise`]), with
+//! On burn's flex backend the kernels are the ones of this module (`dense`, `depthwise`, `pointwise`), with
 //! hand-written gradients for training; every other backend takes the default body, burn's own `conv2d`.
 //! `cargo run --release -p trainer --example training_speed` measures a training step and inference with them.
 

@@ -170,7 +170,7 @@ pub struct TrainArgs {
 /// Where to compute: arguments that several commands share.
 #[derive(Clone, Debug, Args)]
 pub struct ComputeArgs {
-    /// cpu, wgpu, vulkan, or cuda[:N]; all but cpu only where built with the feature of that name
+    /// cpu, wgpu, vulkan, or `cuda[:N]`; all but cpu only where built with the feature of that name
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceChoice::Cpu)]
     pub device: DeviceChoice,
     /// CPU threads [default: all]
