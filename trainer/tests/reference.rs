@@ -89,12 +89,7 @@ fn train_like_pytorch(mode: NormMode, key: &str, steps: usize) {
             let norms = &wanted["first_gradient_norms"];
             let norm = |square: f64| square.sqrt() as f32;
             let all = trainer::training::squared_norms(&model, &gradients);
-            close(
-                norm(all.iter().map(|(_, square)| square).sum()),
-                norms["all"].as_f64().expect("all") as f32,
-                0.01,
-                "all",
-            );
+            close(norm(all.iter().map(|(_, square)| square).sum()), norms["all"].as_f64().expect("all") as f32, "all");
             let of = |name: &str| norm(all.iter().find(|(n, _)| n == name).expect(name).1);
             close(of("classifier_weight"), norms["fc_weight"].as_f64().expect("fc") as f32, "fc_weight");
             close(of("stem.weight"), norms["conv_stem"].as_f64().expect("stem") as f32, "conv_stem");
