@@ -66,7 +66,7 @@ impl Default for Recipe {
     fn default() -> Self {
         Self {
             name: "default".into(),
-            epochs: 14,
+            epochs: 8,
             batch: 16,
             learning_rate: 1.5e-4,
             warm_up: 0.05,
