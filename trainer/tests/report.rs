@@ -148,6 +148,7 @@ fn report_json_keeps_the_contract() {
         "reliability.svg",
         "report.html",
         "report.json",
+        "report.md",
         "roc.svg",
         "sources.svg",
     ];
