@@ -7,7 +7,7 @@
 //! (depthwise `[C, 1, K, K]`). Bias and ReLU6 are part of the operation, so that a map is written once.
 //!
 //! On burn's flex backend the kernels are the ones of this module (`dense`, `depthwise`, `pointwise`), with
-//! hand-written gradients for training; every other backend takes the default body, burn's own `conv2d`.
+//! hand-written gradients for training; every other backend runs burn's own `conv2d` and `matmul`.
 //! `cargo run --release -p trainer --example training_speed` measures a training step and inference with them.
 
 mod dense;
@@ -18,8 +18,11 @@ mod matmul;
 mod parallel;
 mod pointwise;
 
-use burn::backend::{Backend, Dispatch, backend_extension, ops::ConvOptions, tensor::FloatTensor};
-use burn::tensor::{Shape, Tensor};
+#[cfg(feature = "cpu")]
+use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension, tensor::FloatTensor};
+use burn::tensor::Tensor;
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
 
 /// Largest value of ReLU6.
 const SIX: f32 = 6.0;
@@ -42,8 +45,9 @@ fn same_padding(length: usize, kernel: usize, stride: usize) -> (usize, usize) {
     (total / 2, total - total / 2)
 }
 
-/// Convolution, bias and activation in one step.
-#[backend_extension(Flex: cfg(feature = "cpu"), Autodiff: cfg(feature = "training"))]
+/// Convolution, bias and activation in one step, on the backends that have kernels for it.
+#[cfg(feature = "cpu")]
+#[backend_extension(Flex, Autodiff: cfg(feature = "training"))]
 pub trait ConvOps: Backend {
     /// `x` `[B, H, W, I]`, `weight` `[O, I, K, K]` (depthwise `[C, 1, K, K]`), `bias` `[O]` to `[B, H', W', O]`.
     fn conv_bias_act(
@@ -51,34 +55,35 @@ pub trait ConvOps: Backend {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         spec: ConvSpec,
-    ) -> FloatTensor<Self> {
-        conv_by_primitives::<Self>(x, weight, bias, spec)
-    }
+    ) -> FloatTensor<Self>;
 }
 
-/// The same from burn's own operations: what every backend without kernels of its own runs, and the reference in tests.
-fn conv_by_primitives<B: Backend>(
-    x: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    bias: FloatTensor<B>,
-    spec: ConvSpec,
-) -> FloatTensor<B> {
-    use burn::backend::TensorMetadata;
-    let channels = weight.shape()[0];
-    let groups = if spec.depthwise { channels } else { 1 };
-    let (shape, kernel) = (x.shape(), weight.shape()[2]);
-    let padding = [shape[1], shape[2]].map(|length| same_padding(length, kernel, spec.stride));
-    let options = ConvOptions { stride: [spec.stride; 2], padding, dilation: [1, 1], groups };
-    let planes = B::float_permute(x, &[0, 3, 1, 2]);
-    let planes = B::conv2d(planes, weight, None, options);
-    let planes = B::float_add(planes, B::float_reshape(bias, Shape::from([1, channels, 1, 1])));
-    let planes = if spec.relu6 { B::float_clamp(planes, 0.0.into(), SIX.into()) } else { planes };
-    B::float_permute(planes, &[0, 2, 3, 1])
-}
-
-/// [`ConvOps::conv_bias_act`] on tensors of any device.
+/// `x` `[B, H, W, I]`, `weight` `[O, I, K, K]` (depthwise `[C, 1, K, K]`), `bias` `[O]` to `[B, H', W', O]`, on any
+/// device.
 pub fn conv_bias_act(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, spec: ConvSpec) -> Tensor<4> {
-    let result =
-        <Dispatch as ConvOps>::conv_bias_act(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch(), spec);
-    Tensor::from_dispatch(result)
+    #[cfg(feature = "cpu")]
+    if matches!(x.device().inner().as_dispatch(), DispatchDevice::Flex(_)) {
+        let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+        return Tensor::from_dispatch(<Dispatch as ConvOps>::conv_bias_act(x, weight, bias, spec));
+    }
+    conv_by_burn(x, weight, bias, spec)
+}
+
+/// The same from burn's own operations: what every other backend runs, and the reference in tests.
+pub fn conv_by_burn(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, spec: ConvSpec) -> Tensor<4> {
+    let [batch, height, width, inputs] = x.dims();
+    let [outputs, _, kernel, _] = weight.dims();
+    let out = if kernel == 1 && spec.stride == 1 && !spec.depthwise {
+        let rows = x.reshape([batch * height * width, inputs]);
+        let product = rows.matmul(weight.reshape([outputs, inputs]).transpose()); // [B H W, O]
+        product.reshape([batch, height, width, outputs])
+    } else {
+        let padding = [height, width].map(|length| same_padding(length, kernel, spec.stride));
+        let groups = if spec.depthwise { outputs } else { 1 };
+        let options = ConvOptions { stride: [spec.stride; 2], padding, dilation: [1, 1], groups };
+        // A bias of its own: some of burn's kernels decline one, and it fuses with the activation.
+        conv2d(x.permute([0, 3, 1, 2]), weight, None, options).permute([0, 2, 3, 1])
+    };
+    let out = out + bias.reshape([1, 1, 1, outputs]);
+    if spec.relu6 { out.clamp(0.0, SIX) } else { out }
 }
