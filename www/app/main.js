@@ -174,7 +174,7 @@ class Room {
     this.#count();
     if (film?.state === 'working') setStatus('working', `Reading ${film.name}`);
     if (!film || film !== this.#current || film.state === 'working' || film.state === 'waiting') return;
-    if (film.error) this.#blank('There is no picture to show.');
+    if (film.error && this.#viewer.empty) this.#blank('There is no picture to show.');
     this.#tellAnswer(film);
     if (film.assessment) this.#saliency.offer(film.assessment.refused ? [] : film.assessment.saliency);
   }

@@ -85,6 +85,11 @@ export class Viewer {
     this.reset({ quiet: true });
   }
 
+  /** Whether no film is on the lightbox. */
+  get empty() {
+    return !this.#plane;
+  }
+
   /** Takes the film away. */
   clear() {
     this.#plane = undefined;
