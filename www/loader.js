@@ -108,6 +108,8 @@ function listen(port, workers, assets, planned) {
         if (planned.backend === 'auto' || message.reason) remember(backend, message.reason, assets.version);
         return showEngine(backend, message.reason || planned.reason);
       }
+      case 'save':
+        return save(message.name, new Blob([message.text], { type: message.type }));
       case 'blocked':
         return network.block();
       case 'requested':
@@ -116,6 +118,17 @@ function listen(port, workers, assets, planned) {
         return showFailure(`The page stopped: ${message.message}. Reload it.`, 'broken');
     }
   });
+}
+
+/**
+ * Saves a file on the visitor's machine. The frame may not: a download could ask any server.
+ * @param {string} name
+ * @param {Blob} blob
+ */
+function save(name, blob) {
+  const href = URL.createObjectURL(blob);
+  Object.assign(document.createElement('a'), { href, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 60_000);
 }
 
 async function main() {

@@ -18,10 +18,11 @@ import { Classifier, DeepbreathError } from './client.js';
  */
 
 /**
- * What the loader hears; nothing of an image is ever among it.
+ * What the loader hears; nothing of an image is ever among it, and what is to be saved goes to the visitor's disk only.
  * @typedef {{ kind: 'spawn', id: number, backend: Backend }
  *   | { kind: 'end', id: number }
  *   | { kind: 'settled', backend: Backend, reason: string }
+ *   | { kind: 'save', name: string, type: string, text: string }
  *   | { kind: 'blocked' }
  *   | { kind: 'requested', url: string }
  *   | { kind: 'broken', message: string }} FromFrame
@@ -112,5 +113,5 @@ export function open(port, { version, example }) {
     classifier.addEventListener('backend', settled);
     settled();
     return classifier;
-  }, { version, network, example });
+  }, { version, network, example, save: (name, type, text) => tell({ kind: 'save', name, type, text }) });
 }
