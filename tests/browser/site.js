@@ -32,18 +32,19 @@ const TYPES = {
 };
 
 /**
- * Serves `dist/` below a sub-path and logs every request that arrives.
+ * Serves a folder, `dist/` unless told otherwise, below a sub-path and logs every request that arrives.
+ * @param {string} [folder]
  * @returns {Promise<{ url: string, served: string[], close(): void }>}
  */
-export async function serve() {
+export async function serve(folder = DIST) {
   /** @type {string[]} */
   const served = [];
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost');
     served.push(pathname);
     const name = decodeURI(pathname);
-    const file = path.join(DIST, name.slice(PREFIX.length) || 'index.html');
-    const found = name.startsWith(PREFIX) && file.startsWith(DIST + path.sep) && (await stat(file).catch(() => undefined));
+    const file = path.join(folder, name.slice(PREFIX.length) || 'index.html');
+    const found = name.startsWith(PREFIX) && file.startsWith(folder + path.sep) && (await stat(file).catch(() => undefined));
     if (!found || !found.isFile()) return response.writeHead(404).end();
     const type = TYPES[path.extname(file)] ?? 'application/octet-stream';
     response.writeHead(200, { 'content-type': type, 'content-length': found.size });
