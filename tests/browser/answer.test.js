@@ -8,7 +8,7 @@ import { crc32 } from 'node:zlib';
 import { ratesOf } from '../../www/app/measured.js';
 import { report } from '../../www/app/report.js';
 import { dicom, drawn, films, give, NO_DATA, openApp, openFake, text, weightsMetadata } from './app.js';
-import { launch, phantom, png, ROOT, serve } from './site.js';
+import { launch, phantom, png, ROOT, serve, SOURCES } from './site.js';
 
 const DISCLAIMER = 'For education and research. Not a diagnosis.';
 
@@ -24,7 +24,7 @@ let page;
 let app;
 
 before(async () => {
-  [site, sources, browser] = [await serve(), await serve(path.join(ROOT, 'www')), await launch()];
+  [site, sources, browser] = [await serve(), await serve({ folder: SOURCES }), await launch()];
   page = await browser.newPage();
   app = await openApp(page, site.url);
 });

@@ -2,7 +2,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { phantom, ROOT } from './site.js';
+import { phantom, ready, ROOT, settled } from './site.js';
 
 /** @typedef {import('playwright-core').Frame} Frame */
 /** @typedef {import('playwright-core').Page} Page */
@@ -11,55 +11,33 @@ import { phantom, ROOT } from './site.js';
 export const DATA = process.env.DEEPBREATH_DATA ?? path.resolve(ROOT, '../shared/data');
 export const WEIGHTS = process.env.DEEPBREATH_WEIGHTS || path.join(ROOT, 'weights/deepbreath.safetensors');
 
-/** Starts the application without the page around it, from `www/`; with `fake` in place of the classifier. */
-const HARNESS = (/** @type {string} */ load) => `
-  import { start } from './app/main.js';
-  await start(${load}, { version: 'test', save: (name, type, text) => (globalThis.saved = { name, type, text }) });
-`;
-
 /**
- * Opens the application as a visitor gets it, and waits until it can answer.
+ * Opens the application as a visitor gets it, in its sealed frame, and waits until it can answer.
  * @param {Page} page
  * @param {string} url
  * @returns {Promise<Frame>}
  */
 export async function openApp(page, url) {
-  await page.goto(`${url}app.html`);
-  await page.addScriptTag({ type: 'module', content: `
-    import { Classifier } from './client.js';
-    ${HARNESS(`async (onProgress) => {
-      const weights = new URL('weights/deepbreath.safetensors', document.baseURI).href;
-      const bytes = await (await fetch(weights)).arrayBuffer();
-      const length = Number(new DataView(bytes).getBigUint64(0, true));
-      const header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, length)));
-      const classifier = await Classifier.load({ weights, onProgress });
-      return Object.assign(classifier, { weights: JSON.parse(header.__metadata__.deepbreath), backend: 'cpu' });
-    }`)}` });
-  const frame = page.mainFrame();
-  await appReady(frame);
-  return frame;
+  await page.goto(url);
+  return ready(page);
 }
 
 /**
  * Opens the application alone, with a made-up classifier: for states that the released weights never reach.
  * @param {Page} page
- * @param {string} url Of a server for `www/`.
+ * @param {string} url Of a server for the sources.
  * @param {string} fake An expression: the classifier.
  * @returns {Promise<Frame>}
  */
 export async function openFake(page, url, fake) {
   await page.goto(`${url}app.html`);
-  await page.addScriptTag({ type: 'module', content: HARNESS(`async () => (${fake})`) });
+  await page.addScriptTag({ type: 'module', content: `
+    import { start } from './app/main.js';
+    await start(async () => (${fake}), { version: 'test' });
+  ` });
   const frame = page.mainFrame();
-  await appReady(frame);
+  await settled(frame);
   return frame;
-}
-
-/** @param {Frame} app */
-export async function appReady(app) {
-  await app.locator('#status:is([data-state=ready], [data-state=failed])').waitFor({ timeout: 60_000 });
-  const state = await app.locator('#status').getAttribute('data-state');
-  if (state !== 'ready') throw new Error(`not ready: ${await app.locator('#error-message').textContent()}`);
 }
 
 /**
@@ -70,7 +48,7 @@ export async function appReady(app) {
 export async function give(app, files) {
   await app.locator('#file').setInputFiles(files);
   await app.locator('#answer > :is(#assessment, #error):not([hidden])').waitFor({ timeout: 60_000 });
-  await appReady(app);
+  await settled(app);
 }
 
 /** @param {Frame} app */

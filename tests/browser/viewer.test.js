@@ -17,7 +17,7 @@ describe('pictures without a browser', () => {
     assert.deepEqual(as({}), [0, 100, 255]);
     assert.deepEqual(as({ invert: true }), [255, 155, 0]);
     assert.deepEqual(as({ brightness: 40 }), [51, 151, 255]);
-    assert.deepEqual(as({ contrast: 100 / 3 }), [0, 73, 255]); // Half the width: twice the slope about 127.5.
+    assert.deepEqual(as({ contrast: 100 / 3 }), [0, 72, 255]); // Half the width: twice the slope about 127.5.
   });
 
   test('a thumbnail averages blocks and keeps the shape', () => {

@@ -252,6 +252,7 @@ class Room {
  */
 export async function start(load, context = {}) {
   followTheme();
+  document.body.hidden = false;
   const room = new Room(context);
   setStatus('loading', 'Loading');
   try {
