@@ -99,8 +99,11 @@ export async function ready(page) {
   return app;
 }
 
-/** @param {import('playwright-core').Frame} app */
-async function settled(app) {
+/**
+ * Waits until nothing is under way.
+ * @param {import('playwright-core').Frame} app
+ */
+export async function settled(app) {
   await app.locator('#status:is([data-state=ready], [data-state=failed])').waitFor({ timeout: 60_000 });
   const state = await app.locator('#status').getAttribute('data-state');
   if (state !== 'ready') throw new Error(`not ready: ${await app.locator('#error-message').textContent()}`);
