@@ -101,6 +101,9 @@ pub(crate) fn package(place: &Place) -> Result<()> {
     bindgen(place, &place.root.join("www/generated/cpu"))?;
     let files = [
         "www/client.js",
+        "www/engine.js",
+        "www/backend.js",
+        "www/fetch.js",
         "www/worker.js",
         "www/generated/cpu/deepbreath.js",
         "www/generated/cpu/deepbreath.d.ts",

@@ -1,0 +1,53 @@
+// Small helpers on the document.
+
+/**
+ * The element of the page with this id; that the page lacks it is a mistake of ours.
+ * @template {Element} T
+ * @param {string} id
+ * @param {new () => T} type
+ * @returns {T}
+ */
+export function element(id, type) {
+  const found = document.getElementById(id);
+  if (!(found instanceof type)) throw new Error(`The page has no ${type.name} with id ${id}.`);
+  return found;
+}
+
+/**
+ * A new element with text or children.
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {string} className
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
+export function make(tag, className, ...children) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  node.append(...children);
+  return node;
+}
+
+/** @param {string} id @returns {HTMLButtonElement} */
+export const button = (id) => element(id, HTMLButtonElement);
+
+/** @param {string} id @returns {HTMLInputElement} */
+export const input = (id) => element(id, HTMLInputElement);
+
+/** Messages that stay in the log, so that one is not lost to the next. */
+const KEPT_MESSAGES = 5;
+
+/**
+ * Tells a screen reader.
+ * @param {string} text
+ */
+export function announce(text) {
+  const log = element('announcer', HTMLElement);
+  log.append(make('p', '', text));
+  while (log.childElementCount > KEPT_MESSAGES) log.firstElementChild?.remove();
+}
+
+/** Lets the browser paint and take input before long work goes on. */
+export function breathe() {
+  return new Promise((resolve) => setTimeout(resolve));
+}
