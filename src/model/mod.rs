@@ -159,22 +159,35 @@ impl Model {
 
     /// All tensors by name; the inverse of [`Self::from_tensors`].
     pub fn tensors(&self) -> NamedTensors {
-        let mut tensors = NamedTensors::new();
+        let read = |(name, shape, tensor): (String, Vec<usize>, Tensor<1>)| {
+            let values = tensor.into_data().convert::<f32>().try_into_vec().expect("32-bit values");
+            (name, NamedTensor { shape, values })
+        };
+        self.values().into_iter().map(read).collect()
+    }
+
+    /// Name, shape and flattened values of every tensor, on the model's device and without gradients.
+    pub fn values(&self) -> Vec<(String, Vec<usize>, Tensor<1>)> {
+        fn put<const D: usize>(values: &mut Vec<(String, Vec<usize>, Tensor<1>)>, name: String, tensor: Tensor<D>) {
+            let shape = tensor.dims();
+            values.push((name, shape.to_vec(), tensor.inner().reshape([shape.iter().product::<usize>()])));
+        }
+        let mut values = Vec::new();
         for (name, conv) in self.convs() {
-            put(&mut tensors, format!("{name}.weight"), conv.weight.val());
+            put(&mut values, format!("{name}.weight"), conv.weight.val());
             if let Some(bias) = &conv.bias {
-                put(&mut tensors, format!("{name}.bias"), bias.val());
+                put(&mut values, format!("{name}.bias"), bias.val());
             }
             if let Some(norm) = &conv.norm {
-                put(&mut tensors, format!("{name}.norm.weight"), norm.weight.val());
-                put(&mut tensors, format!("{name}.norm.bias"), norm.bias.val());
-                put(&mut tensors, format!("{name}.norm.mean"), norm.mean.value_sync());
-                put(&mut tensors, format!("{name}.norm.variance"), norm.variance.value_sync());
+                put(&mut values, format!("{name}.norm.weight"), norm.weight.val());
+                put(&mut values, format!("{name}.norm.bias"), norm.bias.val());
+                put(&mut values, format!("{name}.norm.mean"), norm.mean.value_sync());
+                put(&mut values, format!("{name}.norm.variance"), norm.variance.value_sync());
             }
         }
-        put(&mut tensors, "classifier.weight".into(), self.classifier_weight.val());
-        put(&mut tensors, "classifier.bias".into(), self.classifier_bias.val());
-        tensors
+        put(&mut values, "classifier.weight".into(), self.classifier_weight.val());
+        put(&mut values, "classifier.bias".into(), self.classifier_bias.val());
+        values
     }
 
     fn convs(&self) -> Vec<(String, &Conv)> {
@@ -208,12 +221,6 @@ impl Model {
 pub fn pool(map: Tensor<4>) -> Tensor<2> {
     let [batch, height, width, channels] = map.dims();
     map.reshape([batch, height * width, channels]).mean_dim(1).reshape([batch, channels])
-}
-
-fn put<const D: usize>(tensors: &mut NamedTensors, name: String, tensor: Tensor<D>) {
-    let shape = tensor.dims().to_vec();
-    let values = tensor.into_data().convert::<f32>().try_into_vec().expect("32-bit values");
-    tensors.insert(name, NamedTensor { shape, values });
 }
 
 impl Block {

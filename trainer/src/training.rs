@@ -8,19 +8,20 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
-use deepbreath::model::{Model, ModelConfig, NamedTensors, NormMode, pool};
+use deepbreath::model::{FEATURES, Model, ModelConfig, NamedTensor, NamedTensors, NormMode, pool};
 use deepbreath::preprocess::{ModelInput, SIDE};
 use indicatif::{ProgressBar, ProgressStyle};
+use rayon::prelude::*;
 
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::dataset::{Film, write_whole};
 use crate::films::{FilmCache, STORED_SIDE};
 use crate::plots::{EpochRecord, training_curves};
-use crate::recipe::Recipe;
+use crate::recipe::{NORM_MOMENTUM, Norms, Recipe};
 use crate::sampler::{Sampler, stream};
 use crate::validation::{EpochMetrics, Validation, append_metrics};
 use crate::{head, inference, tensors};
@@ -137,7 +138,7 @@ impl Run<'_> {
                     "{} already holds a run: continue it with --resume or give another --out",
                     self.out.display()
                 );
-                let model = self.first_stage(init, &cache, &sampler)?;
+                let model = self.first_stage(init, &sampler)?;
                 let progress = Progress { fingerprint, ..Progress::default() };
                 (Checkpoint { progress, average: model.clone(), model }, optimizer)
             }
@@ -145,34 +146,23 @@ impl Run<'_> {
         Stage { run: self, cache: &cache, sampler: &sampler }.train(state, optimizer)
     }
 
-    /// Statistics of these films in the batch norms, and a head fitted on the frozen features.
-    fn first_stage(&self, init: &NamedTensors, cache: &FilmCache, sampler: &Sampler) -> Result<NamedTensors> {
+    /// A head fitted on the frozen features.
+    fn first_stage(&self, init: &NamedTensors, sampler: &Sampler) -> Result<NamedTensors> {
         let device = self.devices[0].clone().inner();
         let mut start = init.clone();
         let classes = self.classes.len();
         let blank = head::Head::zeros(classes);
         start.insert("classifier.weight".into(), blank.weight);
         start.insert("classifier.bias".into(), blank.bias);
-        let model = Model::from_tensors(&ModelConfig::new(classes), &start, &device)?;
-        let order = sampler.epoch(usize::MAX / self.train.len().max(1) / 4);
-        let bar = progress_bar(self.recipe.adapt_norms, "adapting batch norms");
-        for (index, films) in order.chunks_exact(self.recipe.batch).take(self.recipe.adapt_norms).enumerate() {
-            let batch = self.batch(cache, films, u64::MAX, index * self.recipe.batch)?;
-            let images = Tensor::from_data(TensorData::new(batch.images, [batch.size, 3, SIDE, SIDE]), &device);
-            model.feature_map(images, NormMode::Batch { momentum: 1.0 / (index as f32 + 1.0) });
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
-        let mut adapted = model.tensors();
-        let folded = inference::folded(&adapted, &device)?;
+        let folded = inference::folded(&start, &device)?;
         let bar = progress_bar(self.train.len(), "features for the head");
         let features = inference::features(&self.train, &folded, &device, &|done| bar.set_position(done as u64))?;
         bar.finish_and_clear();
         let labels: Vec<usize> = self.train.iter().map(|film| film.label).collect();
         let head = head::fit(&features, &labels, &sampler.weights(), classes, &self.recipe.head);
-        adapted.insert("classifier.weight".into(), head.weight);
-        adapted.insert("classifier.bias".into(), head.bias);
-        Ok(adapted)
+        start.insert("classifier.weight".into(), head.weight);
+        start.insert("classifier.bias".into(), head.bias);
+        Ok(start)
     }
 
     /// Everything the result depends on.
@@ -188,19 +178,22 @@ impl Run<'_> {
     fn batch(&self, cache: &FilmCache, films: &[usize], epoch: u64, position: usize) -> Result<Batch> {
         let classes = self.classes.len();
         let spread = self.recipe.label_smoothing / classes as f32;
-        let mut images = Vec::with_capacity(films.len() * 3 * SIDE * SIDE);
-        let mut targets = vec![spread; films.len() * classes];
-        for (row, film) in films.iter().enumerate() {
+        let view = |(row, film): (usize, &usize)| -> Result<Vec<f32>> {
             let mut random = stream(self.seed, [3, epoch, (position + row) as u64]);
             let view = self.recipe.augmentation.apply(&cache.plane(*film)?, STORED_SIDE, &mut random);
-            images.extend(ModelInput::from_plane(view).values);
+            Ok(ModelInput::from_plane(view).values)
+        };
+        let views: Vec<Vec<f32>> = films.par_iter().enumerate().map(view).collect::<Result<_>>()?;
+        let images = views.concat();
+        let mut targets = vec![spread; films.len() * classes];
+        for (row, film) in films.iter().enumerate() {
             targets[row * classes + self.train[*film].label] += 1.0 - self.recipe.label_smoothing;
         }
         Ok(Batch { images, targets, size: films.len() })
     }
 }
 
-/// The second stage: all weights, batch norms' statistics frozen.
+/// The second stage: all weights.
 struct Stage<'a> {
     run: &'a Run<'a>,
     cache: &'a FilmCache,
@@ -213,6 +206,7 @@ impl Stage<'_> {
         let device = run.devices[0].clone().autodiff();
         let config = ModelConfig::new(run.classes.len());
         let mut model = Model::from_tensors(&config, &state.model, &device)?.freeze(recipe.frozen_blocks);
+        let mut average = Average::new(&state.average, &device.clone().inner());
         let mut saved = Instant::now();
         if state.progress == (Progress { fingerprint: state.progress.fingerprint.clone(), ..Progress::default() }) {
             let start = self.validate(&Model::fold(&state.model))?;
@@ -246,14 +240,13 @@ impl Stage<'_> {
                 for (step, batch) in (first..batches.len()).zip(receiver) {
                     let rate = recipe.rate(epoch * batches.len() + step, recipe.epochs * batches.len());
                     let loss = self.step(&mut model, &mut optimizer, batch?, rate, (epoch, step))?;
-                    state.model = model.tensors();
-                    let steps = epoch * batches.len() + step;
-                    update_average(&mut state.average, &state.model, recipe.averaging, steps);
+                    average.update(&model, recipe.averaging, epoch * batches.len() + step);
                     state.progress.step = step + 1;
                     state.progress.loss_sum += loss;
                     bar.inc(recipe.batch as u64);
                     let stop = INTERRUPTED.load(Ordering::Relaxed);
                     if stop || saved.elapsed() > CHECKPOINT_EVERY {
+                        (state.model, state.average) = (model.tensors(), average.tensors());
                         state.write(&optimizer, run.out)?;
                         saved = Instant::now();
                     }
@@ -266,6 +259,7 @@ impl Stage<'_> {
             bar.finish_and_clear();
             let speed = ((batches.len() - first) * recipe.batch) as f64 / start.elapsed().as_secs_f64();
             let train_loss = state.progress.loss_sum / batches.len() as f64;
+            (state.model, state.average) = (model.tensors(), average.tensors());
             self.finish_epoch(&mut state, train_loss, speed)?;
             state.write(&optimizer, run.out)?;
             saved = Instant::now();
@@ -286,16 +280,31 @@ impl Stage<'_> {
         let classes = self.run.classes.len();
         let images = Tensor::from_data(TensorData::new(batch.images, [batch.size, 3, SIDE, SIDE]), &device);
         let targets = Tensor::<2>::from_data(TensorData::new(batch.targets, [batch.size, classes]), &device);
-        let pooled = pool(model.feature_map(images, NormMode::Frozen));
         let keep = 1.0 - self.run.recipe.dropout;
-        let mask = dropout_mask(pooled.dims(), keep, self.run.seed, epoch, step, &device);
-        let logits = model.classify(pooled * mask);
-        let loss = (log_softmax(logits, 1) * targets).sum().neg() / batch.size as f32;
-        let value = loss.clone().into_scalar::<f64>();
+        let mask = dropout_mask([batch.size, FEATURES], keep, self.run.seed, epoch, step, &device);
+        let gradients = |model: &Model| -> (Tensor<1>, GradientsParams) {
+            let map = model.feature_map(images.clone(), self.norm_mode());
+            let logits = model.classify(pool(map) * mask.clone());
+            let loss = (log_softmax(logits, 1) * targets.clone()).sum().neg() / batch.size as f32;
+            let gradients = GradientsParams::from_grads(loss.backward(), model);
+            (loss, gradients)
+        };
+        let (loss, mut ascent) = gradients(model);
+        if self.run.recipe.sharpness > 0.0 {
+            let climbed = climb(model.clone(), &ascent, self.run.recipe.sharpness);
+            ascent = gradients(&climbed).1;
+        }
+        *model = optimizer.step(rate, model.clone(), ascent);
+        let value = loss.into_scalar::<f64>();
         ensure!(value.is_finite(), "the loss is no longer a number in epoch {}; lower the learning rate", epoch + 1);
-        let gradients = GradientsParams::from_grads(loss.backward(), model);
-        *model = optimizer.step(rate, model.clone(), gradients);
         Ok(value)
+    }
+
+    fn norm_mode(&self) -> NormMode {
+        match self.run.recipe.norms {
+            Norms::Frozen => NormMode::Frozen,
+            Norms::Batch => NormMode::Batch { momentum: NORM_MOMENTUM },
+        }
     }
 
     fn validate(&self, folded: &NamedTensors) -> Result<Validation> {
@@ -343,12 +352,64 @@ fn dropout_mask(shape: [usize; 2], keep: f64, seed: u64, epoch: usize, step: usi
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-/// Moves `average` towards `model`. Early on the average follows more closely, so that the start does not linger.
-fn update_average(average: &mut NamedTensors, model: &NamedTensors, decay: f32, step: usize) {
-    let decay = decay.min((1.0 + step as f32) / (10.0 + step as f32));
-    for (name, tensor) in average {
-        for (old, new) in tensor.values.iter_mut().zip(&model[name].values) {
-            *old = new + decay * (*old - new);
+/// The running average of a model's tensors, on its device.
+struct Average(Vec<(String, Vec<usize>, Tensor<1>)>);
+
+impl Average {
+    fn new(tensors: &NamedTensors, device: &Device) -> Self {
+        let load = |(name, tensor): (&String, &NamedTensor)| {
+            let data = TensorData::new(tensor.values.clone(), [tensor.values.len()]);
+            (name.clone(), tensor.shape.clone(), Tensor::from_data(data, device))
+        };
+        let mut tensors: Vec<_> = tensors.iter().map(load).collect();
+        tensors.sort_by(|a, b| a.0.cmp(&b.0));
+        Self(tensors)
+    }
+
+    /// Moves towards `model`. Early on the average follows more closely, so that the start does not linger.
+    fn update(&mut self, model: &Model, decay: f32, step: usize) {
+        let decay = decay.min((1.0 + step as f32) / (10.0 + step as f32));
+        let mut values = model.values();
+        values.sort_by(|a, b| a.0.cmp(&b.0));
+        for ((_, _, old), (_, _, new)) in self.0.iter_mut().zip(values) {
+            *old = new.clone() + (old.clone() - new) * decay;
         }
     }
+
+    fn tensors(&self) -> NamedTensors {
+        let read = |(name, shape, tensor): &(String, Vec<usize>, Tensor<1>)| {
+            let values = tensor.to_data().convert::<f32>().try_into_vec().expect("32-bit values");
+            (name.clone(), NamedTensor { shape: shape.clone(), values })
+        };
+        self.0.iter().map(read).collect()
+    }
+}
+
+/// `model` moved by `radius` along its gradients.
+fn climb(model: Model, gradients: &GradientsParams, radius: f64) -> Model {
+    struct Squares<'a>(&'a GradientsParams, Option<Tensor<1>>);
+    impl ModuleVisitor for Squares<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(gradient) = self.0.get::<D>(param.id) {
+                let square = gradient.square().sum();
+                self.1 = Some(self.1.take().map_or(square.clone(), |sum| sum + square));
+            }
+        }
+    }
+    struct Step<'a>(&'a GradientsParams, Tensor<1>);
+    impl ModuleMapper for Step<'_> {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let Some(gradient) = self.0.get::<D>(param.id) else { return param };
+            let step = gradient * self.1.clone().reshape([1; D]);
+            param.map(|tensor| {
+                let device = tensor.device();
+                (tensor.inner() + step).to_device(&device).require_grad()
+            })
+        }
+    }
+    let mut squares = Squares(gradients, None);
+    model.visit(&mut squares);
+    let Some(sum) = squares.1 else { return model };
+    let factor = sum.sqrt().add_scalar(1e-12).recip() * radius;
+    model.map(&mut Step(gradients, factor))
 }
