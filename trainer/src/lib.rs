@@ -1,6 +1,7 @@
 //! The stages of the trainer, as a library so that each can be tested.
 
 pub mod augment;
+pub mod batch;
 pub mod bootstrap;
 pub mod calibrate;
 pub mod checkpoint;
@@ -18,6 +19,7 @@ pub mod measures;
 pub mod metrics;
 pub mod output;
 pub mod page;
+pub mod parallel;
 pub mod plots;
 pub mod predict;
 pub mod prepare;

@@ -27,6 +27,8 @@ pub struct Recipe {
     pub label_smoothing: f32,
     /// Part of the pooled features that a step ignores.
     pub dropout: f64,
+    /// Strength of mix-up, the `a` of Beta(a, a), see [`crate::batch::Batch::mix`]; 0 for none.
+    pub mixup: f64,
     /// Blocks, counted from the stem, that keep their ImageNet weights, and the stem with them; 0 trains everything.
     /// The early layers hold most of the maps' values and so most of the time, and change least.
     pub frozen_blocks: usize,
@@ -89,6 +91,7 @@ impl Default for Recipe {
             weight_decay: 0.02,
             label_smoothing: 0.05,
             dropout: 0.2,
+            mixup: 0.0,
             frozen_blocks: 5,
             norms: Norms::Frozen,
             sharpness: 0.0,
@@ -120,6 +123,7 @@ impl Recipe {
     fn check(&self) -> Result<()> {
         anyhow::ensure!(self.epochs > 0 && self.batch > 0, "epochs and batch must be at least 1");
         anyhow::ensure!(self.learning_rate > 0.0, "learning_rate must be positive");
+        anyhow::ensure!(self.mixup >= 0.0 && self.mixup.is_finite(), "mixup must not be negative");
         anyhow::ensure!(self.sharpness >= 0.0, "sharpness must not be negative");
         for (name, value) in [
             ("warm_up", self.warm_up),

@@ -10,16 +10,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
-use deepbreath::model::{FEATURES, Model, ModelConfig, NamedTensor, NamedTensors, NormMode, pool};
-use deepbreath::preprocess::{ModelInput, SIDE};
+use deepbreath::model::{FEATURES, Model, ModelConfig, NamedTensor, NamedTensors, NormMode};
+use deepbreath::preprocess::ModelInput;
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
+use crate::batch::{Batch, dropout_mask};
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::dataset::{Film, write_whole};
 use crate::films::{FilmCache, STORED_SIDE};
+use crate::parallel::Shares;
 use crate::plots::{EpochRecord, training_curves};
 use crate::recipe::{NORM_MOMENTUM, Norms, Recipe};
 use crate::sampler::{Sampler, stream};
@@ -33,6 +34,7 @@ pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 /// Batches that may wait, ready, for the loop.
 const READY_BATCHES: usize = 4;
+
 /// Everything a run needs.
 #[derive(Debug)]
 pub struct Run<'a> {
@@ -52,15 +54,6 @@ pub struct Run<'a> {
     pub out: &'a Path,
     /// Folder of decoded films.
     pub cache: &'a Path,
-}
-
-/// One training step's data.
-struct Batch {
-    /// `[B, 3, SIDE, SIDE]`.
-    images: Vec<f32>,
-    /// `[B, classes]`, rows summing to 1.
-    targets: Vec<f32>,
-    size: usize,
 }
 
 /// Squared Euclidean norm of each parameter's gradient, by name.
@@ -189,7 +182,9 @@ impl Run<'_> {
         for (row, film) in films.iter().enumerate() {
             targets[row * classes + self.train[*film].label] += 1.0 - self.recipe.label_smoothing;
         }
-        Ok(Batch { images, targets, size: films.len() })
+        let mut batch = Batch { images, targets, size: films.len() };
+        batch.mix(self.recipe.mixup, &mut stream(self.seed, [5, epoch, position as u64]));
+        Ok(batch)
     }
 }
 
@@ -276,25 +271,16 @@ impl Stage<'_> {
         rate: f64,
         (epoch, step): (usize, usize),
     ) -> Result<f64> {
-        let device = self.run.devices[0].clone().autodiff();
-        let classes = self.run.classes.len();
-        let images = Tensor::from_data(TensorData::new(batch.images, [batch.size, 3, SIDE, SIDE]), &device);
-        let targets = Tensor::<2>::from_data(TensorData::new(batch.targets, [batch.size, classes]), &device);
-        let keep = 1.0 - self.run.recipe.dropout;
-        let mask = dropout_mask([batch.size, FEATURES], keep, self.run.seed, epoch, step, &device);
-        let gradients = |model: &Model| -> (Tensor<1>, GradientsParams) {
-            let map = model.feature_map(images.clone(), self.norm_mode());
-            let logits = model.classify(pool(map) * mask.clone());
-            let loss = (log_softmax(logits, 1) * targets.clone()).sum().neg() / batch.size as f32;
-            let gradients = GradientsParams::from_grads(loss.backward(), model);
-            (loss, gradients)
-        };
-        let (loss, mut ascent) = gradients(model);
-        if self.run.recipe.sharpness > 0.0 {
-            let climbed = climb(model.clone(), &ascent, self.run.recipe.sharpness);
-            ascent = gradients(&climbed).1;
+        let run = self.run;
+        let mut random = stream(run.seed, [4, epoch as u64, step as u64]);
+        let mask = dropout_mask(batch.size * FEATURES, 1.0 - run.recipe.dropout, &mut random);
+        let shares = Shares::new(&batch, &mask, &run.devices, self.norm_mode());
+        let (loss, mut gradients) = shares.gradients(model);
+        if run.recipe.sharpness > 0.0 {
+            let climbed = climb(model.clone(), &gradients, run.recipe.sharpness);
+            gradients = shares.gradients(&climbed).1;
         }
-        *model = optimizer.step(rate, model.clone(), ascent);
+        *model = optimizer.step(rate, model.clone(), gradients);
         let value = loss.into_scalar::<f64>();
         ensure!(value.is_finite(), "the loss is no longer a number in epoch {}; lower the learning rate", epoch + 1);
         Ok(value)
@@ -337,19 +323,6 @@ impl Stage<'_> {
         state.progress = Progress { epoch, step: 0, loss_sum: 0.0, ..state.progress.clone() };
         Ok(())
     }
-}
-
-/// Inverted dropout, `[B, FEATURES]`, from the run's seed alone.
-fn dropout_mask(shape: [usize; 2], keep: f64, seed: u64, epoch: usize, step: usize, device: &Device) -> Tensor<2> {
-    use rand::RngExt;
-    if keep >= 1.0 {
-        return Tensor::ones(shape, device);
-    }
-    let mut random = stream(seed, [4, epoch as u64, step as u64]);
-    let scale = (1.0 / keep) as f32;
-    let values: Vec<f32> =
-        (0..shape[0] * shape[1]).map(|_| if random.random_bool(keep) { scale } else { 0.0 }).collect();
-    Tensor::from_data(TensorData::new(values, shape), device)
 }
 
 /// The running average of a model's tensors, on its device.
