@@ -31,6 +31,9 @@ pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Longest time between checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+/// The way up of a sharpness-aware step is found on one part in this many of its batch: it need not be exact, and small
+/// parts serve as well (m-sharpness, Foret et al. 2021).
+const ASCENT_PART: usize = 2;
 /// Batches that may wait, ready, for the loop.
 const READY_BATCHES: usize = 4;
 /// Everything a run needs.
@@ -138,7 +141,7 @@ impl Run<'_> {
                     "{} already holds a run: continue it with --resume or give another --out",
                     self.out.display()
                 );
-                let model = self.first_stage(init, &sampler)?;
+                let model = self.first_stage(init, &cache, &sampler)?;
                 let progress = Progress { fingerprint, ..Progress::default() };
                 (Checkpoint { progress, average: model.clone(), model }, optimizer)
             }
@@ -147,22 +150,54 @@ impl Run<'_> {
     }
 
     /// A head fitted on the frozen features.
-    fn first_stage(&self, init: &NamedTensors, sampler: &Sampler) -> Result<NamedTensors> {
+    fn first_stage(&self, init: &NamedTensors, cache: &FilmCache, sampler: &Sampler) -> Result<NamedTensors> {
         let device = self.devices[0].clone().inner();
         let mut start = init.clone();
         let classes = self.classes.len();
         let blank = head::Head::zeros(classes);
         start.insert("classifier.weight".into(), blank.weight);
         start.insert("classifier.bias".into(), blank.bias);
-        let folded = inference::folded(&start, &device)?;
-        let bar = progress_bar(self.train.len(), "features for the head");
-        let features = inference::features(&self.train, &folded, &device, &|done| bar.set_position(done as u64))?;
-        bar.finish_and_clear();
-        let labels: Vec<usize> = self.train.iter().map(|film| film.label).collect();
-        let head = head::fit(&features, &labels, &sampler.weights(), classes, &self.recipe.head);
+        let (features, labels, weights) = match self.recipe.norms {
+            Norms::Frozen => {
+                let folded = inference::folded(&start, &device)?;
+                let bar = progress_bar(self.train.len(), "features for the head");
+                let progress = |done| bar.set_position(done as u64);
+                let features = inference::features(&self.train, &folded, &device, &progress)?;
+                (features, self.train.iter().map(|film| film.label).collect(), sampler.weights())
+            }
+            Norms::Batch => self.batch_features(&start, cache, sampler, &device)?,
+        };
+        let head = head::fit(&features, &labels, &weights, classes, &self.recipe.head);
         start.insert("classifier.weight".into(), head.weight);
         start.insert("classifier.bias".into(), head.bias);
         Ok(start)
+    }
+
+    /// Features of an epoch's views by the statistics of their batches, as the next stage will see them, with labels
+    /// and weights.
+    fn batch_features(
+        &self,
+        start: &NamedTensors,
+        cache: &FilmCache,
+        sampler: &Sampler,
+        device: &Device,
+    ) -> Result<(Vec<Vec<f32>>, Vec<usize>, Vec<f32>)> {
+        let model = Model::from_tensors(&ModelConfig::new(self.classes.len()), start, device)?;
+        let order = sampler.epoch(0);
+        let (mut features, mut labels) = (Vec::new(), Vec::new());
+        let bar = progress_bar(order.len(), "features for the head");
+        for (index, films) in order.chunks_exact(self.recipe.batch.min(order.len())).enumerate() {
+            check_interrupted()?;
+            let batch = self.batch(cache, films, u64::MAX, index * self.recipe.batch)?;
+            let images = Tensor::from_data(TensorData::new(batch.images, [batch.size, 3, SIDE, SIDE]), device);
+            let pooled = pool(model.feature_map(images, NormMode::Batch { momentum: 0.0 }));
+            let values: Vec<f32> = pooled.into_data().convert::<f32>().try_into_vec().expect("32-bit values");
+            features.extend(values.chunks_exact(FEATURES).map(<[f32]>::to_vec));
+            labels.extend(films.iter().map(|film| self.train[*film].label));
+            bar.inc(films.len() as u64);
+        }
+        let weights = vec![1.0; labels.len()];
+        Ok((features, labels, weights))
     }
 
     /// Everything the result depends on.
@@ -282,28 +317,31 @@ impl Stage<'_> {
         let targets = Tensor::<2>::from_data(TensorData::new(batch.targets, [batch.size, classes]), &device);
         let keep = 1.0 - self.run.recipe.dropout;
         let mask = dropout_mask([batch.size, FEATURES], keep, self.run.seed, epoch, step, &device);
-        let gradients = |model: &Model| -> (Tensor<1>, GradientsParams) {
-            let map = model.feature_map(images.clone(), self.norm_mode());
-            let logits = model.classify(pool(map) * mask.clone());
-            let loss = (log_softmax(logits, 1) * targets.clone()).sum().neg() / batch.size as f32;
+        let gradients = |model: &Model, first: usize, norms: NormMode| -> (Tensor<1>, GradientsParams) {
+            let map = model.feature_map(images.clone().narrow(0, 0, first), norms);
+            let logits = model.classify(pool(map) * mask.clone().narrow(0, 0, first));
+            let targets = targets.clone().narrow(0, 0, first);
+            let loss = (log_softmax(logits, 1) * targets).sum().neg() / first as f32;
             let gradients = GradientsParams::from_grads(loss.backward(), model);
             (loss, gradients)
         };
-        let (loss, mut ascent) = gradients(model);
-        if self.run.recipe.sharpness > 0.0 {
-            let climbed = climb(model.clone(), &ascent, self.run.recipe.sharpness);
-            ascent = gradients(&climbed).1;
-        }
-        *model = optimizer.step(rate, model.clone(), ascent);
+        let (radius, part) = (self.run.recipe.sharpness, batch.size.div_ceil(ASCENT_PART));
+        let (loss, descent) = if radius > 0.0 {
+            let ascent = gradients(model, part, self.norm_mode(0.0)).1;
+            gradients(&climb(model.clone(), &ascent, radius), batch.size, self.norm_mode(NORM_MOMENTUM))
+        } else {
+            gradients(model, batch.size, self.norm_mode(NORM_MOMENTUM))
+        };
+        *model = optimizer.step(rate, model.clone(), descent);
         let value = loss.into_scalar::<f64>();
         ensure!(value.is_finite(), "the loss is no longer a number in epoch {}; lower the learning rate", epoch + 1);
         Ok(value)
     }
 
-    fn norm_mode(&self) -> NormMode {
+    fn norm_mode(&self, momentum: f32) -> NormMode {
         match self.run.recipe.norms {
             Norms::Frozen => NormMode::Frozen,
-            Norms::Batch => NormMode::Batch { momentum: NORM_MOMENTUM },
+            Norms::Batch => NormMode::Batch { momentum },
         }
     }
 
@@ -401,10 +439,7 @@ fn climb(model: Model, gradients: &GradientsParams, radius: f64) -> Model {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let Some(gradient) = self.0.get::<D>(param.id) else { return param };
             let step = gradient * self.1.clone().reshape([1; D]);
-            param.map(|tensor| {
-                let device = tensor.device();
-                (tensor.inner() + step).to_device(&device).require_grad()
-            })
+            param.map(|tensor| (tensor.inner() + step).autodiff().require_grad())
         }
     }
     let mut squares = Squares(gradients, None);
