@@ -10,7 +10,7 @@ use super::parallel::{for_each_chunk, with_simd};
 const CHUNK_VALUES: usize = 96 * 1024;
 /// Parts with a weight gradient of their own: fixed, so that sums do not depend on the number of threads.
 #[cfg(feature = "training")]
-const PARTS: usize = 4;
+const PARTS: usize = 16;
 
 /// Rows of a chunk, for `columns` values a row.
 fn chunk_rows(columns: usize) -> usize {

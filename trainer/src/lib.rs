@@ -1,6 +1,7 @@
 //! The stages of the trainer, as a library so that each can be tested.
 
 pub mod augment;
+mod average;
 pub mod batch;
 pub mod bootstrap;
 pub mod calibrate;
@@ -12,6 +13,7 @@ pub mod evaluate;
 pub mod export;
 pub mod films;
 pub mod folds;
+pub mod gradients;
 mod groups;
 pub mod head;
 pub mod inference;

@@ -18,7 +18,6 @@ use crate::batch::Batch;
 pub struct Shares {
     shares: Vec<Share>,
     size: usize,
-    mode: NormMode,
 }
 
 #[derive(Debug)]
@@ -34,15 +33,16 @@ struct Share {
 }
 
 impl Shares {
-    /// Splits `batch` and the dropout `mask` of its pooled features over `devices`, which may be fewer than are given.
+    /// Splits the first `size` films of `batch` and the dropout `mask` of their pooled features over `devices`; where
+    /// films are few, some devices stay idle.
     ///
     /// # Panics
     /// If there is no device or no film.
-    pub fn new(batch: &Batch, mask: &[f32], devices: &[Device], mode: NormMode) -> Self {
+    pub fn new(batch: &Batch, size: usize, mask: &[f32], devices: &[Device]) -> Self {
         let classes = batch.targets.len() / batch.size;
-        let most = batch.size.div_ceil(devices.len());
+        let most = size.div_ceil(devices.len());
         let share = |(index, device): (usize, &Device)| {
-            let films = index * most..((index + 1) * most).min(batch.size);
+            let films = index * most..((index + 1) * most).min(size);
             let device = device.clone().autodiff();
             let part = |values: &[f32], width: usize| {
                 TensorData::new(values[films.start * width..films.end * width].to_vec(), [films.len(), width])
@@ -55,22 +55,22 @@ impl Shares {
                 device,
             }
         };
-        let used = batch.size.div_ceil(most);
-        Self { shares: devices.iter().take(used).enumerate().map(share).collect(), size: batch.size, mode }
+        let used = size.div_ceil(most);
+        Self { shares: devices.iter().take(used).enumerate().map(share).collect(), size }
     }
 
-    /// Mean cross entropy of the batch and its gradients, both on the first device, where `model` is.
-    pub fn gradients(&self, model: &Model) -> (Tensor<1>, GradientsParams) {
+    /// Mean cross entropy of the films and its gradients, both on the first device, where `model` is.
+    pub fn gradients(&self, model: &Model, norms: NormMode) -> (Tensor<1>, GradientsParams) {
         let (first, others) = self.shares.split_first().expect("a batch has a film");
         std::thread::scope(|scope| {
             let others: Vec<_> = others
                 .iter()
                 .map(|share| {
                     let replica = model.valid().to_device(&share.device.clone().inner()).train();
-                    scope.spawn(move || self.gradients_of(share, &replica))
+                    scope.spawn(move || self.gradients_of(share, &replica, norms))
                 })
                 .collect();
-            let (mut loss, gradients) = self.gradients_of(first, model);
+            let (mut loss, gradients) = self.gradients_of(first, model, norms);
             let mut sum = GradientsAccumulator::new();
             sum.accumulate(model, gradients);
             for other in others {
@@ -82,8 +82,8 @@ impl Shares {
         })
     }
 
-    fn gradients_of(&self, share: &Share, model: &Model) -> (Tensor<1>, GradientsParams) {
-        let map = model.feature_map(share.images.clone(), self.mode);
+    fn gradients_of(&self, share: &Share, model: &Model, norms: NormMode) -> (Tensor<1>, GradientsParams) {
+        let map = model.feature_map(share.images.clone(), norms);
         let logits = model.classify(pool(map) * share.mask.clone());
         let loss = (log_softmax(logits, 1) * share.targets.clone()).sum().neg() / self.size as f32;
         let gradients = GradientsParams::from_grads(loss.backward(), model);
@@ -98,8 +98,8 @@ mod tests {
 
     use super::*;
     use crate::batch::dropout_mask;
+    use crate::gradients::squared_norms;
     use crate::sampler::stream;
-    use crate::training::squared_norms;
 
     fn batch(size: usize) -> Batch {
         let images = (0..size * 3 * SIDE * SIDE).map(|index| (index as f32 * 0.37).sin()).collect();
@@ -119,12 +119,12 @@ mod tests {
         let (batch, mask) = (batch(5), dropout_mask(5 * FEATURES, 0.8, &mut stream(5, [0; 3])));
         let run = |devices: &[Device]| {
             let (mut model, mut optimizer) = (build(), AdamWConfig::new().with_epsilon(1e-5).init());
-            let shares = Shares::new(&batch, &mask, devices, NormMode::Frozen);
-            let (_, gradients) = shares.gradients(&model);
+            let shares = Shares::new(&batch, 5, &mask, devices);
+            let (_, gradients) = shares.gradients(&model, NormMode::Frozen);
             let norms = squared_norms(&model, &gradients);
             let losses: Vec<f32> = (0..4)
                 .map(|_| {
-                    let (loss, gradients) = shares.gradients(&model);
+                    let (loss, gradients) = shares.gradients(&model, NormMode::Frozen);
                     model = optimizer.step(2e-6, model.clone(), gradients);
                     loss.into_scalar::<f32>()
                 })

@@ -8,18 +8,19 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{AdamWConfig, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
-use deepbreath::model::{FEATURES, Model, ModelConfig, NamedTensor, NamedTensors, NormMode};
-use deepbreath::preprocess::ModelInput;
+use deepbreath::model::{FEATURES, Model, ModelConfig, NamedTensors, NormMode, pool};
+use deepbreath::preprocess::{ModelInput, SIDE};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
+use crate::average::Average;
 use crate::batch::{Batch, dropout_mask};
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::dataset::{Film, write_whole};
 use crate::films::{FilmCache, STORED_SIDE};
+use crate::gradients::climb;
 use crate::parallel::Shares;
 use crate::plots::{EpochRecord, training_curves};
 use crate::recipe::{NORM_MOMENTUM, Norms, Recipe};
@@ -32,6 +33,9 @@ pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Longest time between checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+/// The way up of a sharpness-aware step is found on one part in this many of its batch: it need not be exact, and small
+/// parts serve as well (m-sharpness, Foret et al. 2021).
+const ASCENT_PART: usize = 2;
 /// Batches that may wait, ready, for the loop.
 const READY_BATCHES: usize = 4;
 
@@ -54,31 +58,6 @@ pub struct Run<'a> {
     pub out: &'a Path,
     /// Folder of decoded films.
     pub cache: &'a Path,
-}
-
-/// Squared Euclidean norm of each parameter's gradient, by name.
-pub fn squared_norms<M: Module>(module: &M, gradients: &GradientsParams) -> Vec<(String, f64)> {
-    struct Norms<'a> {
-        gradients: &'a GradientsParams,
-        path: Vec<String>,
-        norms: Vec<(String, f64)>,
-    }
-    impl ModuleVisitor for Norms<'_> {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.path.push(name.into());
-        }
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.pop();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = self.gradients.get::<D>(param.id) {
-                self.norms.push((self.path.join("."), gradient.square().sum().into_scalar::<f64>()));
-            }
-        }
-    }
-    let mut visitor = Norms { gradients, path: Vec::new(), norms: Vec::new() };
-    module.visit(&mut visitor);
-    visitor.norms
 }
 
 /// An error if Ctrl-C was pressed.
@@ -131,7 +110,7 @@ impl Run<'_> {
                     "{} already holds a run: continue it with --resume or give another --out",
                     self.out.display()
                 );
-                let model = self.first_stage(init, &sampler)?;
+                let model = self.first_stage(init, &cache, &sampler)?;
                 let progress = Progress { fingerprint, ..Progress::default() };
                 (Checkpoint { progress, average: model.clone(), model }, optimizer)
             }
@@ -140,22 +119,56 @@ impl Run<'_> {
     }
 
     /// A head fitted on the frozen features.
-    fn first_stage(&self, init: &NamedTensors, sampler: &Sampler) -> Result<NamedTensors> {
+    fn first_stage(&self, init: &NamedTensors, cache: &FilmCache, sampler: &Sampler) -> Result<NamedTensors> {
         let device = self.devices[0].clone().inner();
         let mut start = init.clone();
         let classes = self.classes.len();
         let blank = head::Head::zeros(classes);
         start.insert("classifier.weight".into(), blank.weight);
         start.insert("classifier.bias".into(), blank.bias);
-        let folded = inference::folded(&start, &device)?;
-        let bar = progress_bar(self.train.len(), "features for the head");
-        let features = inference::features(&self.train, &folded, &device, &|done| bar.set_position(done as u64))?;
-        bar.finish_and_clear();
-        let labels: Vec<usize> = self.train.iter().map(|film| film.label).collect();
-        let head = head::fit(&features, &labels, &sampler.weights(), classes, &self.recipe.head);
+        let (features, labels, weights) = match self.recipe.norms {
+            Norms::Frozen => {
+                let folded = inference::folded(&start, &device)?;
+                let bar = progress_bar(self.train.len(), "features for the head");
+                let progress = |done| bar.set_position(done as u64);
+                let features = inference::features(&self.train, &folded, &device, &progress)?;
+                (features, self.train.iter().map(|film| film.label).collect(), sampler.weights())
+            }
+            Norms::Batch => {
+                let (features, labels) = self.batch_features(&start, cache, sampler, &device)?;
+                let weights = vec![1.0; labels.len()];
+                (features, labels, weights)
+            }
+        };
+        let head = head::fit(&features, &labels, &weights, classes, &self.recipe.head);
         start.insert("classifier.weight".into(), head.weight);
         start.insert("classifier.bias".into(), head.bias);
         Ok(start)
+    }
+
+    /// Features of an epoch's views by the statistics of their batches, as the next stage will see them, with labels.
+    fn batch_features(
+        &self,
+        start: &NamedTensors,
+        cache: &FilmCache,
+        sampler: &Sampler,
+        device: &Device,
+    ) -> Result<(Vec<Vec<f32>>, Vec<usize>)> {
+        let model = Model::from_tensors(&ModelConfig::new(self.classes.len()), start, device)?;
+        let order = sampler.epoch(0);
+        let (mut features, mut labels) = (Vec::new(), Vec::new());
+        let bar = progress_bar(order.len(), "features for the head");
+        for (index, films) in order.chunks_exact(self.recipe.batch.min(order.len())).enumerate() {
+            check_interrupted()?;
+            let batch = self.batch(cache, films, u64::MAX, index * self.recipe.batch)?;
+            let images = Tensor::from_data(TensorData::new(batch.images, [batch.size, 3, SIDE, SIDE]), device);
+            let pooled = pool(model.feature_map(images, NormMode::Batch { momentum: 0.0 }));
+            let values: Vec<f32> = pooled.into_data().convert::<f32>().try_into_vec().expect("32-bit values");
+            features.extend(values.chunks_exact(FEATURES).map(<[f32]>::to_vec));
+            labels.extend(films.iter().map(|film| self.train[*film].label));
+            bar.inc(films.len() as u64);
+        }
+        Ok((features, labels))
     }
 
     /// Everything the result depends on.
@@ -182,9 +195,7 @@ impl Run<'_> {
         for (row, film) in films.iter().enumerate() {
             targets[row * classes + self.train[*film].label] += 1.0 - self.recipe.label_smoothing;
         }
-        let mut batch = Batch { images, targets, size: films.len() };
-        batch.mix(self.recipe.mixup, &mut stream(self.seed, [5, epoch, position as u64]));
-        Ok(batch)
+        Ok(Batch { images, targets, size: films.len() })
     }
 }
 
@@ -225,6 +236,10 @@ impl Stage<'_> {
                     move || {
                         for (step, films) in batches.iter().enumerate().skip(first) {
                             let batch = run.batch(self.cache, films, epoch as u64, step * recipe.batch);
+                            let batch = batch.map(|mut batch| {
+                                batch.mix(recipe.mixup, &mut stream(run.seed, [5, epoch as u64, step as u64]));
+                                batch
+                            });
                             if sender.send(batch).is_err() {
                                 return;
                             }
@@ -274,22 +289,26 @@ impl Stage<'_> {
         let run = self.run;
         let mut random = stream(run.seed, [4, epoch as u64, step as u64]);
         let mask = dropout_mask(batch.size * FEATURES, 1.0 - run.recipe.dropout, &mut random);
-        let shares = Shares::new(&batch, &mask, &run.devices, self.norm_mode());
-        let (loss, mut gradients) = shares.gradients(model);
-        if run.recipe.sharpness > 0.0 {
-            let climbed = climb(model.clone(), &gradients, run.recipe.sharpness);
-            gradients = shares.gradients(&climbed).1;
-        }
-        *model = optimizer.step(rate, model.clone(), gradients);
+        let gradients = |model: &Model, first: usize, norms: NormMode| {
+            Shares::new(&batch, first, &mask, &run.devices).gradients(model, norms)
+        };
+        let (radius, part) = (run.recipe.sharpness, batch.size.div_ceil(ASCENT_PART));
+        let (loss, descent) = if radius > 0.0 {
+            let ascent = gradients(model, part, self.norm_mode(0.0)).1;
+            gradients(&climb(model.clone(), &ascent, radius), batch.size, self.norm_mode(NORM_MOMENTUM))
+        } else {
+            gradients(model, batch.size, self.norm_mode(NORM_MOMENTUM))
+        };
+        *model = optimizer.step(rate, model.clone(), descent);
         let value = loss.into_scalar::<f64>();
         ensure!(value.is_finite(), "the loss is no longer a number in epoch {}; lower the learning rate", epoch + 1);
         Ok(value)
     }
 
-    fn norm_mode(&self) -> NormMode {
+    fn norm_mode(&self, momentum: f32) -> NormMode {
         match self.run.recipe.norms {
             Norms::Frozen => NormMode::Frozen,
-            Norms::Batch => NormMode::Batch { momentum: NORM_MOMENTUM },
+            Norms::Batch => NormMode::Batch { momentum },
         }
     }
 
@@ -323,66 +342,4 @@ impl Stage<'_> {
         state.progress = Progress { epoch, step: 0, loss_sum: 0.0, ..state.progress.clone() };
         Ok(())
     }
-}
-
-/// The running average of a model's tensors, on its device.
-struct Average(Vec<(String, Vec<usize>, Tensor<1>)>);
-
-impl Average {
-    fn new(tensors: &NamedTensors, device: &Device) -> Self {
-        let load = |(name, tensor): (&String, &NamedTensor)| {
-            let data = TensorData::new(tensor.values.clone(), [tensor.values.len()]);
-            (name.clone(), tensor.shape.clone(), Tensor::from_data(data, device))
-        };
-        let mut tensors: Vec<_> = tensors.iter().map(load).collect();
-        tensors.sort_by(|a, b| a.0.cmp(&b.0));
-        Self(tensors)
-    }
-
-    /// Moves towards `model`. Early on the average follows more closely, so that the start does not linger.
-    fn update(&mut self, model: &Model, decay: f32, step: usize) {
-        let decay = decay.min((1.0 + step as f32) / (10.0 + step as f32));
-        let mut values = model.values();
-        values.sort_by(|a, b| a.0.cmp(&b.0));
-        for ((_, _, old), (_, _, new)) in self.0.iter_mut().zip(values) {
-            *old = new.clone() + (old.clone() - new) * decay;
-        }
-    }
-
-    fn tensors(&self) -> NamedTensors {
-        let read = |(name, shape, tensor): &(String, Vec<usize>, Tensor<1>)| {
-            let values = tensor.to_data().convert::<f32>().try_into_vec().expect("32-bit values");
-            (name.clone(), NamedTensor { shape: shape.clone(), values })
-        };
-        self.0.iter().map(read).collect()
-    }
-}
-
-/// `model` moved by `radius` along its gradients.
-fn climb(model: Model, gradients: &GradientsParams, radius: f64) -> Model {
-    struct Squares<'a>(&'a GradientsParams, Option<Tensor<1>>);
-    impl ModuleVisitor for Squares<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = self.0.get::<D>(param.id) {
-                let square = gradient.square().sum();
-                self.1 = Some(self.1.take().map_or(square.clone(), |sum| sum + square));
-            }
-        }
-    }
-    struct Step<'a>(&'a GradientsParams, Tensor<1>);
-    impl ModuleMapper for Step<'_> {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let Some(gradient) = self.0.get::<D>(param.id) else { return param };
-            let step = gradient * self.1.clone().reshape([1; D]);
-            param.map(|tensor| {
-                let device = tensor.device();
-                (tensor.inner() + step).to_device(&device).require_grad()
-            })
-        }
-    }
-    let mut squares = Squares(gradients, None);
-    model.visit(&mut squares);
-    let Some(sum) = squares.1 else { return model };
-    let factor = sum.sqrt().add_scalar(1e-12).recip() * radius;
-    model.map(&mut Step(gradients, factor))
 }
