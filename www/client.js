@@ -1,58 +1,91 @@
-// The page's side of the worker: requests, abort, errors. Knows nothing of the document.
+// The classifier as a page sees it: requests one after the other, abort, the choice of the engine, and a new engine when
+// one is lost. Knows nothing of the document.
+
+import { withoutGpu } from './backend.js';
+import { DeepbreathError, Engine, EngineLost, ownWorker } from './engine.js';
+import { fetchBytes } from './fetch.js';
+
+export { DeepbreathError };
 
 /** @typedef {import('./worker.js').Assessment} Assessment */
+/** @typedef {import('./worker.js').Backend} Backend */
 /** @typedef {import('./worker.js').ClassifyOptions} ClassifyOptions */
+/** @typedef {import('./worker.js').Loaded} Loaded */
 /** @typedef {import('./worker.js').Plane} Plane */
+/** @typedef {import('./worker.js').Program} Program */
 /** @typedef {import('./worker.js').Request} Request */
-/** @typedef {{ loaded: number, total: number }} Progress Bytes; `total` is 0 where the server tells none. */
 
-/** A refusal or failure; `code` is stable, `message` is for people. */
-export class DeepbreathError extends Error {
-  /**
-   * @param {string} code
-   * @param {string} message
-   */
-  constructor(code, message) {
-    super(message);
-    this.name = 'DeepbreathError';
-    this.code = code;
-  }
+/**
+ * How far loading is: bytes while `stage` is `weights` (`total` is 0 where the server tells none), nothing to count after.
+ * @typedef {{ loaded: number, total: number, stage?: 'weights' | 'engine' }} Progress
+ */
+
+/** @typedef {File | Blob | ArrayBuffer | Uint8Array<ArrayBuffer>} Source An image file. */
+
+/**
+ * @typedef {object} LoadOptions
+ * @property {string | URL | Uint8Array<ArrayBuffer>} [weights] Address or bytes of the weights file.
+ * @property {Partial<Record<Backend, Program>>} [modules] The programs; by default those beside this file.
+ * @property {Backend | 'auto'} [backend] `auto` times what the machine has and takes the faster one.
+ * @property {(progress: Progress) => void} [onProgress]
+ * @property {(backend: Backend) => import('./engine.js').Host} [host] Starts an engine's worker; one that already has the
+ *   program makes `weights` and `modules` needless.
+ */
+
+/**
+ * The programs that are built beside this file, and the weights.
+ * @param {LoadOptions} options
+ * @returns {Promise<import('./worker.js').Assets>}
+ */
+async function ownAssets({ weights, modules, onProgress }) {
+  /** @param {Backend} backend @returns {Program} */
+  const program = (backend) => ({
+    script: new URL(`./generated/${backend}/deepbreath.js`, import.meta.url).href,
+    wasm: new URL(`./generated/${backend}/deepbreath_bg.wasm`, import.meta.url).href,
+  });
+  modules ??= { cpu: program('cpu'), webgpu: program('webgpu') };
+  if (weights === undefined) throw new DeepbreathError('no-weights', 'Name the weights: an address, or the bytes of the file.');
+  if (weights instanceof Uint8Array) return { modules, file: 'weights', weights };
+  const address = new URL(weights, document.baseURI).href;
+  const bytes = await fetchBytes(address, { onProgress: (progress) => onProgress?.({ ...progress, stage: 'weights' }) });
+  return { modules, file: address.slice(address.lastIndexOf('/') + 1), weights: bytes };
 }
 
 /**
- * @typedef {object} Pending
- * @property {(value: any) => void} resolve
- * @property {(error: unknown) => void} reject
- * @property {((progress: Progress) => void) | undefined} onProgress
+ * A classifier in a worker of its own. Dispatches `backend` (a `CustomEvent` with `detail: { backend, reason }`) when it
+ * has to go on with another engine.
  */
+export class Classifier extends EventTarget {
+  #options;
+  /** @type {Engine | undefined} */
+  #engine;
+  /** @type {Backend} */
+  #backend = 'cpu';
+  #reason = '';
+  /** @type {Record<string, any>} */
+  #weights = {};
+  /** @type {import('./worker.js').Assets | undefined} Fetched once, handed to every engine. */
+  #assets;
+  /** @type {Promise<unknown>} The last request; the next one waits for it. */
+  #last = Promise.resolve();
+  /** @type {DeepbreathError | undefined} */
+  #closed;
 
-/** A classifier in a worker of its own. */
-export class Classifier {
-  #worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
-  #next = 0;
-  /** @type {Map<number, Pending>} */
-  #pending = new Map();
-  /** @type {DeepbreathError | undefined} Set once the worker is beyond use. */
-  #failed;
-
-  /** Use {@link Classifier.load}. */
-  constructor() {
-    this.#worker.addEventListener('message', ({ data }) => this.#receive(data));
-    this.#worker.addEventListener('error', (event) => {
-      const reason = event.message || 'its files did not arrive';
-      this.#fail(new DeepbreathError('worker', `The classifier stopped: ${reason}. Reload the page.`));
-    });
+  /** @param {LoadOptions} options Use {@link Classifier.load}. */
+  constructor(options) {
+    super();
+    this.#options = options;
   }
 
   /**
-   * Starts a worker and loads the wasm module and the weights.
-   * @param {{ weights: string | URL, onProgress?: (progress: Progress) => void }} options
+   * Starts a worker, loads the program and the weights and runs once, so that the first image is answered at full speed.
+   * @param {LoadOptions} options
    * @returns {Promise<Classifier>}
    */
-  static async load({ weights, onProgress }) {
-    const classifier = new Classifier();
+  static async load(options) {
+    const classifier = new Classifier(options);
     try {
-      await classifier.#send({ kind: 'load', weights: new URL(weights, document.baseURI).href }, { onProgress });
+      await classifier.#choose(options.backend ?? 'auto');
     } catch (error) {
       classifier.close();
       throw error;
@@ -60,78 +93,185 @@ export class Classifier {
     return classifier;
   }
 
+  /** The engine that answers now. */
+  get backend() {
+    return this.#backend;
+  }
+
+  /** Why that one, in words; empty where it was asked for. */
+  get reason() {
+    return this.#reason;
+  }
+
+  /** What the weights file tells of itself: classes, thresholds with their measured rates, provenance. */
+  get weights() {
+    return this.#weights;
+  }
+
   /**
    * Probabilities for one image file. An aborted request rejects at once with the signal's reason.
-   * @param {File} file
+   * @param {Source} source
    * @param {ClassifyOptions & { signal?: AbortSignal }} [options]
    * @returns {Promise<Assessment>}
    */
-  async classify(file, { signal, ...options } = {}) {
-    return this.#send({ kind: 'classify', file: file.name, bytes: await read(file), options }, { signal });
+  classify(source, { signal, ...options } = {}) {
+    return this.#enqueue(source, (file, bytes) => ({ kind: 'classify', file, bytes, options }), signal);
   }
 
   /**
    * The image as the classifier decodes it, for display.
-   * @param {File} file
+   * @param {Source} source
    * @param {{ signal?: AbortSignal }} [options]
    * @returns {Promise<Plane>}
    */
-  async preview(file, { signal } = {}) {
-    return this.#send({ kind: 'preview', file: file.name, bytes: await read(file) }, { signal });
+  preview(source, { signal } = {}) {
+    return this.#enqueue(source, (file, bytes) => ({ kind: 'preview', file, bytes }), signal);
   }
 
   /** Ends the worker; whatever is under way rejects. */
   close() {
-    this.#worker.terminate();
-    this.#fail(new DeepbreathError('closed', 'The classifier was closed.'));
+    this.#closed = new DeepbreathError('closed', 'The classifier was closed.');
+    this.#engine?.close(this.#closed);
   }
 
   /**
-   * @param {Request} request
-   * @param {{ signal?: AbortSignal | undefined, onProgress?: ((progress: Progress) => void) | undefined }} options
+   * @param {Source} source
+   * @param {(file: string, bytes: Uint8Array<ArrayBuffer>) => Request} request
+   * @param {AbortSignal | undefined} signal
    * @returns {Promise<any>}
    */
-  #send(request, { signal, onProgress }) {
+  #enqueue(source, request, signal) {
+    const answer = this.#last.then(() => {
+      signal?.throwIfAborted();
+      return this.#ask(source, request);
+    });
+    this.#last = answer.catch(() => {});
+    if (!signal) return answer;
     return new Promise((resolve, reject) => {
-      if (this.#failed) return reject(this.#failed);
-      if (signal?.aborted) return reject(signal.reason);
-      const id = this.#next++;
-      this.#pending.set(id, { resolve, reject, onProgress });
-      signal?.addEventListener('abort', () => this.#pending.delete(id) && reject(signal.reason), { once: true });
-      // The bytes were read for this request alone, so they move instead of being copied.
-      this.#worker.postMessage({ id, ...request }, 'bytes' in request ? [request.bytes.buffer] : []);
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      if (signal.aborted) reject(signal.reason);
+      answer.then(resolve, reject);
     });
   }
 
-  /** @param {{ id: number, value?: unknown, progress?: Progress, error?: { code: string, message: string } }} reply */
-  #receive({ id, value, progress, error }) {
-    const pending = this.#pending.get(id);
-    if (!pending) return; // Aborted meanwhile.
-    if (progress) return pending.onProgress?.(progress);
-    this.#pending.delete(id);
-    if (error) {
-      pending.reject(new DeepbreathError(error.code, error.message));
-    } else {
-      pending.resolve(value);
+  /**
+   * Asks the engine; if it is lost meanwhile, asks once more: a new engine of the same kind, then the processor.
+   * @param {Source} source
+   * @param {(file: string, bytes: Uint8Array<ArrayBuffer>) => Request} request
+   * @returns {Promise<any>}
+   */
+  async #ask(source, request) {
+    const name = source instanceof File ? source.name : 'image';
+    let lost;
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const engine = await this.#alive(lost);
+      try {
+        return await engine.ask(request(name, await read(name, source)));
+      } catch (error) {
+        if (!(error instanceof EngineLost)) throw error;
+        lost = error;
+      }
+    }
+    // Twice in a row: on the GPU the processor may still answer; on the processor it is this file that stops it.
+    if (this.#backend === 'webgpu') {
+      await this.#fall(lost);
+      return this.#ask(source, request);
+    }
+    throw new DeepbreathError('panic', `${name}: the classifier stopped on this file (${lost?.message}). It starts anew for the next one; please report this file's kind.`);
+  }
+
+  /** The engine, or a new one after it was lost. @param {DeepbreathError} [lost] */
+  async #alive(lost) {
+    if (this.#closed) throw this.#closed;
+    if (this.#engine && !this.#engine.closed) return this.#engine;
+    try {
+      const { engine } = await this.#start(this.#backend, 1);
+      return (this.#engine = engine);
+    } catch (error) {
+      if (this.#backend === 'cpu') throw error;
+      return this.#fall(lost ?? error);
     }
   }
 
-  /** @param {DeepbreathError} error */
-  #fail(error) {
-    this.#failed = error;
-    for (const { reject } of this.#pending.values()) reject(error);
-    this.#pending.clear();
+  /** Goes on with the processor. @param {unknown} error */
+  async #fall(error) {
+    const { engine } = await this.#start('cpu', 1);
+    this.#engine?.close(new DeepbreathError('closed', 'Replaced by the processor.'));
+    this.#engine = engine;
+    this.#settle('cpu', `the graphics processor failed: ${error instanceof Error ? error.message : error}`);
+    return engine;
+  }
+
+  /** @param {Backend} backend @param {string} reason */
+  #settle(backend, reason) {
+    this.#backend = backend;
+    this.#reason = reason;
+    this.dispatchEvent(new CustomEvent('backend', { detail: { backend, reason } }));
+  }
+
+  /**
+   * A new engine, loaded and warm.
+   * @param {Backend} backend
+   * @param {number} runs Warm-up runs.
+   * @returns {Promise<{ engine: Engine, milliseconds: number }>}
+   */
+  async #start(backend, runs) {
+    const { host, onProgress } = this.#options;
+    if (!host) this.#assets ??= await ownAssets(this.#options);
+    onProgress?.({ loaded: 0, total: 0, stage: 'engine' });
+    const engine = new Engine(host ? host(backend) : ownWorker());
+    try {
+      /** @type {Loaded} */
+      const { metadata, milliseconds } = await engine.ask({ kind: 'load', backend, runs, assets: this.#assets });
+      this.#weights = metadata;
+      return { engine, milliseconds };
+    } catch (error) {
+      engine.close(new DeepbreathError('closed', 'The engine did not load.'));
+      throw error;
+    }
+  }
+
+  /** @param {Backend | 'auto'} wanted */
+  async #choose(wanted) {
+    const without = wanted === 'auto' ? await withoutGpu() : undefined;
+    if (wanted === 'cpu' || without) {
+      this.#engine = (await this.#start('cpu', 1)).engine;
+      return this.#settle('cpu', without ?? '');
+    }
+    if (wanted === 'webgpu') {
+      try {
+        this.#engine = (await this.#start('webgpu', 1)).engine;
+        this.#settle('webgpu', '');
+      } catch (error) {
+        await this.#fall(error);
+      }
+      return;
+    }
+    const cpu = await this.#start('cpu', 2);
+    this.#engine = cpu.engine;
+    try {
+      const gpu = await this.#start('webgpu', 2);
+      const faster = gpu.milliseconds < cpu.milliseconds;
+      const times = `${Math.round(gpu.milliseconds)} ms on the graphics processor, ${Math.round(cpu.milliseconds)} ms on the processor`;
+      (faster ? cpu : gpu).engine.close(new DeepbreathError('closed', 'The other engine is faster.'));
+      this.#engine = (faster ? gpu : cpu).engine;
+      this.#settle(faster ? 'webgpu' : 'cpu', `the faster one here: ${times}`);
+    } catch (error) {
+      this.#settle('cpu', `the graphics processor failed: ${error instanceof Error ? error.message : error}`);
+    }
   }
 }
 
 /**
- * @param {File} file
- * @returns {Promise<Uint8Array<ArrayBuffer>>}
+ * @param {string} name
+ * @param {Source} source
+ * @returns {Promise<Uint8Array<ArrayBuffer>>} The caller's bytes stay the caller's: these are a copy.
  */
-async function read(file) {
+async function read(name, source) {
+  if (source instanceof Uint8Array || source instanceof ArrayBuffer) return new Uint8Array(source.slice(0));
   try {
-    return new Uint8Array(await file.arrayBuffer());
+    return new Uint8Array(await source.arrayBuffer());
   } catch {
-    throw new DeepbreathError('unreadable-file', `${file.name}: cannot be read. Is it still there, and no folder?`);
+    throw new DeepbreathError('unreadable-file', `${name}: cannot be read. Is it still there, and no folder?`);
   }
 }

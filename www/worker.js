@@ -1,109 +1,177 @@
-// The worker that owns the wasm module. It answers one message at a time, in order:
-// `{ id, kind, ... }` in; `{ id, value }` or `{ id, error: { code, message } }` out, and `{ id, progress }` while loading.
-
-import init, { Classifier, preview } from './generated/cpu/deepbreath.js';
+// The worker that owns the wasm module, the network and the GPU. It answers one message at a time, in order:
+// `{ id, kind, ... }` in; `{ id, value }` or `{ id, error: { code, message, fatal } }` out. `fatal` says that this
+// worker is beyond use. It fetches nothing: the program and the weights are handed in, with the request to load or before
+// it, by a sealing page that sends `{ kind: 'connect', port, assets }` and leaves the rest to whoever has the port.
 
 /** @typedef {import('./generated/cpu/deepbreath.js').Assessment} Assessment */
 /** @typedef {import('./generated/cpu/deepbreath.js').ClassifyOptions} ClassifyOptions */
+/** @typedef {typeof import('./generated/cpu/deepbreath.js')} Module */
 /** @typedef {{ width: number, height: number, grey: Uint8Array }} Plane */
+/** @typedef {'cpu' | 'webgpu'} Backend */
 
 /**
- * @typedef {{ kind: 'load', weights: string }
- *   | { kind: 'preview', file: string, bytes: Uint8Array }
- *   | { kind: 'classify', file: string, bytes: Uint8Array, options: ClassifyOptions }} Request
+ * Where the program is: the module of wasm-bindgen, and the WebAssembly as an address, bytes or compiled.
+ * @typedef {{ script: string, wasm: string | BufferSource | WebAssembly.Module }} Program
  */
-
-/** @type {Classifier | undefined} */
-let classifier;
 
 /**
- * Fetches the weights, telling how far it is.
- * @param {string} url
- * @param {(progress: { loaded: number, total: number }) => void} onProgress `total` is 0 where the server tells none.
- * @returns {Promise<Uint8Array>}
+ * @typedef {object} Assets
+ * @property {Partial<Record<Backend, Program>>} modules
+ * @property {string} file Name of the weights file, for messages.
+ * @property {Uint8Array<ArrayBuffer>} weights
  */
-async function fetchWeights(url, onProgress) {
-  let response;
-  try {
-    response = await fetch(url);
-  } catch {
-    throw failure('weights-unreachable', `${url} cannot be fetched. Check the connection and reload the page.`);
-  }
-  if (!response.ok || !response.body) {
-    throw failure('weights-unreachable', `${url} cannot be fetched: the server answered ${response.status}.`);
-  }
-  const total = Number(response.headers.get('content-length') ?? 0);
-  /** @type {Uint8Array[]} */
-  const parts = [];
-  let loaded = 0;
-  const reader = response.body.getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    parts.push(value);
-    loaded += value.length;
-    onProgress({ loaded, total });
-  }
-  const bytes = new Uint8Array(loaded);
-  let offset = 0;
-  for (const part of parts) {
-    bytes.set(part, offset);
-    offset += part.length;
-  }
-  return bytes;
-}
 
 /**
- * @param {string} code
- * @param {string} message
+ * @typedef {{ kind: 'load', backend: Backend, runs: number, assets: Assets | undefined }
+ *   | { kind: 'preview', file: string, bytes: Uint8Array<ArrayBuffer> }
+ *   | { kind: 'classify', file: string, bytes: Uint8Array<ArrayBuffer>, options: ClassifyOptions }} Request
  */
+
+/**
+ * What a load tells.
+ * @typedef {{ metadata: Record<string, any>, milliseconds: number }} Loaded `milliseconds` is the last warm-up run's.
+ */
+
+/** @typedef {Pick<MessagePort, 'postMessage'> & EventTarget} Line Who asks: this worker's creator, or a port. */
+
+/** @type {Assets | undefined} Given by a sealing page. */
+let given;
+/** @type {{ module: Module, classifier: import('./generated/cpu/deepbreath.js').Classifier } | undefined} */
+let engine;
+/** @type {string} What the program printed last as an error: the text of a panic. */
+let printed = '';
+/** @type {((error: unknown) => void) | undefined} Ends the request under way when the program stops. */
+let stop;
+
+/** @param {string} code @param {string} message */
 function failure(code, message) {
   return Object.assign(new Error(message), { code });
 }
 
-/** @returns {Classifier} */
+/** The metadata of a safetensors file: the JSON header's `__metadata__.deepbreath`. @param {Uint8Array} bytes */
+function metadata(bytes) {
+  const length = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
+  return JSON.parse(header.__metadata__.deepbreath);
+}
+
+/** A grey ramp as a BMP file: something to run before the first image. */
+function ramp() {
+  const [side, header] = [224, 14 + 40 + 4 * 256];
+  const view = new DataView(new ArrayBuffer(header + side * side));
+  view.setUint16(0, 0x424d); // "BM"
+  view.setUint32(2, view.byteLength, true);
+  view.setUint32(10, header, true);
+  view.setUint32(14, 40, true); // BITMAPINFOHEADER
+  view.setInt32(18, side, true);
+  view.setInt32(22, side, true);
+  view.setUint16(26, 1, true);
+  view.setUint16(28, 8, true); // bits
+  view.setUint32(46, 256, true); // colours
+  for (let grey = 0; grey < 256; grey++) view.setUint32(54 + 4 * grey, grey * 0x010101, true);
+  for (let index = 0; index < side * side; index++) view.setUint8(header + index, index % side);
+  return new Uint8Array(view.buffer);
+}
+
+/**
+ * @param {Extract<Request, { kind: 'load' }>} request
+ * @returns {Promise<Loaded>}
+ */
+async function load({ backend, runs, assets = given }) {
+  const program = assets?.modules[backend];
+  if (!assets || !program) throw failure('no-module', `This copy of deepbreath has no program for ${backend}.`);
+  const { file, weights } = assets;
+  /** @type {Module} */
+  const module = await import(program.script);
+  await module.default({ module_or_path: program.wasm });
+  const classifier = await module.Classifier.load(file, weights);
+  engine = { module, classifier };
+  // The first run compiles shaders and fills caches, so that the first image need not.
+  let milliseconds = 0;
+  for (let run = 0; run < runs; run++) {
+    const start = performance.now();
+    await classifier.classify('warm-up.bmp', ramp(), {});
+    milliseconds = performance.now() - start;
+  }
+  return { metadata: metadata(weights), milliseconds };
+}
+
 function loaded() {
-  if (!classifier) throw failure('not-loaded', 'The weights are not loaded yet. Wait until they are.');
-  return classifier;
+  if (!engine) throw failure('not-loaded', 'The weights are not loaded yet. Wait until they are.');
+  return engine;
 }
 
 /**
  * @param {Request} request
- * @param {(progress: { loaded: number, total: number }) => void} onProgress
- * @returns {Promise<Assessment | Plane | undefined>}
+ * @returns {Promise<Assessment | Plane | Loaded>}
  */
-async function answer(request, onProgress) {
+async function answer(request) {
   switch (request.kind) {
-    case 'load': {
-      const [bytes] = await Promise.all([fetchWeights(request.weights, onProgress), init()]);
-      const name = new URL(request.weights).pathname.split('/').pop() ?? 'weights';
-      classifier = Classifier.load(name, bytes);
-      return undefined;
-    }
+    case 'load':
+      return load(request);
     case 'preview': {
-      const plane = preview(request.file, request.bytes);
+      const plane = loaded().module.preview(request.file, request.bytes);
       const { width, height, grey } = plane;
       plane.free();
       return { width, height, grey };
     }
     case 'classify':
-      return loaded().classify(request.file, request.bytes, request.options);
+      return loaded().classifier.classify(request.file, request.bytes, request.options);
   }
+}
+
+/** @param {unknown} error */
+function described(error) {
+  const { code, message } = /** @type {Error & { code?: string }} */ (error instanceof Error ? error : new Error(String(error)));
+  if (code) return { code, message, fatal: code === 'device-lost' };
+  // Rust panics by a trap, which says nothing; the text went to the console just before.
+  const [, place] = /panicked at (?:.*[/\\])?([^\n]+)/.exec(printed) ?? [];
+  const reason = place ? printed.slice(printed.indexOf('panicked at')).split('\n')[1] || place : message;
+  return { code: 'panic', message: reason, fatal: true };
 }
 
 /** @type {Promise<void>} */
 let queue = Promise.resolve();
 
-addEventListener('message', (event) => {
-  /** @type {Request & { id: number }} */
-  const request = event.data;
-  queue = queue.then(async () => {
-    const { id } = request;
-    try {
-      postMessage({ id, value: await answer(request, (progress) => postMessage({ id, progress })) });
-    } catch (error) {
-      const { code, message } = /** @type {Error & { code?: string }} */ (error);
-      postMessage({ id, error: { code: code ?? 'internal', message } });
+/**
+ * Answers the requests that come through `line`.
+ * @param {Line} line
+ */
+function serve(line) {
+  line.addEventListener('message', (event) => {
+    const { data } = /** @type {MessageEvent<(Request & { id: number }) | { kind: 'connect', port: MessagePort, assets: Assets }>} */ (event);
+    if (data.kind === 'connect') {
+      given = data.assets;
+      serve(data.port);
+      return data.port.start();
     }
+    const { id } = data;
+    queue = queue.then(async () => {
+      try {
+        const stopped = new Promise((_, reject) => (stop = reject));
+        const value = await Promise.race([answer(data), stopped]);
+        line.postMessage({ id, value });
+      } catch (error) {
+        line.postMessage({ id, error: described(error) });
+      }
+      stop = undefined;
+    });
   });
+}
+
+// A panic in the middle of an asynchronous answer settles no promise: it only comes by as an uncaught error.
+addEventListener('error', (event) => {
+  event.preventDefault();
+  stop?.(event.error ?? new Error(event.message));
 });
+addEventListener('unhandledrejection', (event) => {
+  event.preventDefault();
+  stop?.(event.reason);
+});
+const print = console.error;
+console.error = (...values) => {
+  printed = values.join(' ');
+  print(...values);
+};
+
+serve(/** @type {Line} */ (/** @type {unknown} */ (self)));

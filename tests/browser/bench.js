@@ -3,7 +3,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
-import { DIST, launch, phantom, ready, serve } from './site.js';
+import { DIST, launch, phantom, ready, serve, SOURCES } from './site.js';
 
 const RUNS = Number(process.argv[2] ?? 20);
 if (!Number.isInteger(RUNS) || RUNS < 1) throw new Error(`the number of runs must be 1 or more, not ${process.argv[2]}`);
@@ -22,7 +22,7 @@ console.log(`${'bytes'.padStart(9)} ${'gzip'.padStart(9)} ${'brotli'.padStart(9)
 const total = [0, 0, 0];
 for (const name of (await readdir(DIST, { recursive: true })).sort()) {
   const file = path.join(DIST, name);
-  if (!(await stat(file)).isFile()) continue;
+  if (!(await stat(file)).isFile() || /\.(br|gz)$/.test(name)) continue;
   const bytes = await readFile(file);
   const sizes = [bytes.length, gzipSync(bytes, { level: 9 }).length, brotliCompressSync(bytes).length];
   sizes.forEach((size, index) => (total[index] = (total[index] ?? 0) + size));
@@ -31,6 +31,7 @@ for (const name of (await readdir(DIST, { recursive: true })).sort()) {
 console.log(`${total.map((size) => String(size).padStart(9)).join(' ')}  total`);
 
 const site = await serve();
+const sources = await serve({ folder: SOURCES });
 const browser = await launch();
 try {
   const visits = [];
@@ -46,12 +47,11 @@ try {
   console.log(`visit to ready: ${summary(visits)}`);
 
   const page = await browser.newPage();
-  await page.goto(site.url);
-  await ready(page);
+  await page.goto(`${sources.url}blank.html`);
   const bytes = phantom().toString('base64');
   const timings = await page.evaluate(async ({ bytes, runs }) => {
     const { Classifier } = await import(new URL('client.js', document.baseURI).href);
-    const classifier = await Classifier.load({ weights: 'weights/deepbreath.safetensors' });
+    const classifier = await Classifier.load({ weights: 'generated/weights/deepbreath.safetensors', backend: 'cpu' });
     const file = new File([Uint8Array.from(atob(bytes), (letter) => letter.charCodeAt(0))], 'phantom.png');
     const all = [];
     for (let run = 0; run <= runs; run++) {
@@ -68,4 +68,5 @@ try {
 } finally {
   await browser.close();
   site.close();
+  sources.close();
 }

@@ -1,7 +1,6 @@
 // The built site in a headless browser: server, browser and request log for the tests and the benchmark.
 
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import path from 'node:path';
 import { crc32, deflateSync } from 'node:zlib';
@@ -9,6 +8,8 @@ import { chromium } from 'playwright-core';
 
 export const ROOT = path.resolve(import.meta.dirname, '../..');
 export const DIST = path.join(ROOT, 'dist');
+/** The page's sources with the built modules: what an embedding page serves. */
+export const SOURCES = path.join(ROOT, 'www');
 
 /** The site must work below any path. */
 const PREFIX = '/a/longer path/';
@@ -29,30 +30,38 @@ const TYPES = {
   '.css': 'text/css; charset=utf-8',
   '.svg': 'image/svg+xml',
   '.wasm': 'application/wasm',
+  '.json': 'application/json',
+  '.png': 'image/png',
+  '.webmanifest': 'application/manifest+json',
 };
 
 /**
- * Serves `dist/` below a sub-path and logs every request that arrives.
- * @returns {Promise<{ url: string, served: string[], close(): void }>}
+ * Serves a folder below a sub-path and logs every request that arrives. `blank.html` is an empty page.
+ * @param {{ folder?: string, change?: (name: string, bytes: Buffer) => Buffer }} [options] `change` may alter what is sent.
  */
-export async function serve() {
+export async function serve({ folder = DIST, change = (_, bytes) => bytes } = {}) {
   /** @type {string[]} */
   const served = [];
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost');
     served.push(pathname);
-    const name = decodeURI(pathname);
-    const file = path.join(DIST, name.slice(PREFIX.length) || 'index.html');
-    const found = name.startsWith(PREFIX) && file.startsWith(DIST + path.sep) && (await stat(file).catch(() => undefined));
-    if (!found || !found.isFile()) return response.writeHead(404).end();
+    const name = decodeURI(pathname).slice(PREFIX.length) || 'index.html';
+    const file = path.join(folder, name);
+    const inside = decodeURI(pathname).startsWith(PREFIX) && file.startsWith(folder + path.sep);
+    const bytes = name === 'blank.html' ? Buffer.from('<!doctype html>') : inside && (await readFile(file).catch(() => undefined));
+    if (!bytes) return response.writeHead(404).end();
+    const body = change(name, bytes);
     const type = TYPES[path.extname(file)] ?? 'application/octet-stream';
-    response.writeHead(200, { 'content-type': type, 'content-length': found.size });
-    createReadStream(file).pipe(response);
+    response.writeHead(200, { 'content-type': type, 'content-length': body.length }).end(body);
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
   const address = server.address();
   if (!address || typeof address === 'string') throw new Error('the server has no port');
-  return { url: `http://localhost:${address.port}${encodeURI(PREFIX)}`, served, close: () => server.close() };
+  const close = () => {
+    server.closeAllConnections();
+    server.close();
+  };
+  return { url: `http://localhost:${address.port}${encodeURI(PREFIX)}`, served, close };
 }
 
 /** @returns {Promise<import('playwright-core').Browser>} */
@@ -64,25 +73,44 @@ export function launch() {
 }
 
 /**
- * Waits until the page can take an image.
+ * The sealed frame of a page: what takes images and shows answers.
  * @param {import('playwright-core').Page} page
+ * @returns {Promise<import('playwright-core').Frame>}
  */
-export async function ready(page) {
-  await page.locator('#status:is([data-state=ready], [data-state=failed])').waitFor({ timeout: 60_000 });
-  const state = await page.locator('#status').getAttribute('data-state');
-  if (state !== 'ready') throw new Error(`not ready: ${await page.locator('#error-message').textContent()}`);
+export async function application(page) {
+  const frame = await (await page.waitForSelector('#place iframe', { timeout: 30_000 })).contentFrame();
+  if (!frame) throw new Error('the page has no frame');
+  return frame;
 }
 
 /**
- * Gives a file to the page as a user would and reads the answer from the document.
+ * Waits until the application can take an image.
  * @param {import('playwright-core').Page} page
+ * @returns {Promise<import('playwright-core').Frame>}
+ */
+export async function ready(page) {
+  const app = await application(page);
+  await settled(app);
+  return app;
+}
+
+/** @param {import('playwright-core').Frame} app */
+async function settled(app) {
+  await app.locator('#status:is([data-state=ready], [data-state=failed])').waitFor({ timeout: 60_000 });
+  const state = await app.locator('#status').getAttribute('data-state');
+  if (state !== 'ready') throw new Error(`not ready: ${await app.locator('#error-message').textContent()}`);
+}
+
+/**
+ * Gives a file to the application as a user would and reads the answer from the document.
+ * @param {import('playwright-core').Frame} app
  * @param {string | { name: string, mimeType: string, buffer: Buffer }} file
  */
-export async function ask(page, file) {
-  await page.locator('#file').setInputFiles(file);
-  await page.locator(':is(#assessment, #error):not([hidden])').waitFor({ timeout: 60_000 });
-  await ready(page);
-  return page.evaluate(() => {
+export async function ask(app, file) {
+  await app.locator('#file').setInputFiles(file);
+  await app.locator(':is(#assessment, #error):not([hidden])').waitFor({ timeout: 60_000 });
+  await settled(app);
+  return app.evaluate(() => {
     /** @param {string} selector */
     const text = (selector) => document.querySelector(selector)?.textContent ?? '';
     const visible = (/** @type {string} */ selector) => !!document.querySelector(`${selector}:not([hidden])`);

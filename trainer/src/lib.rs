@@ -33,3 +33,4 @@ pub mod tensors;
 pub mod train;
 pub mod training;
 pub mod tutorial;
+pub mod validation;

@@ -2,8 +2,6 @@
 //!
 //! What it does not do: read the test split, choose a recipe, or write a release (see [`crate::export`]).
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -14,19 +12,17 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
-use deepbreath::decision;
 use deepbreath::model::{Model, ModelConfig, NamedTensors, NormMode, pool};
 use deepbreath::preprocess::{ModelInput, SIDE};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::dataset::{Film, write_whole};
 use crate::films::{FilmCache, STORED_SIDE};
-use crate::metrics::{self, Prediction};
 use crate::plots::{EpochRecord, training_curves};
 use crate::recipe::Recipe;
 use crate::sampler::{Sampler, stream};
+use crate::validation::{EpochMetrics, Validation, append_metrics};
 use crate::{head, inference, tensors};
 
 /// Set by Ctrl-C; the loop stops after the step in progress.
@@ -36,9 +32,6 @@ pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 /// Batches that may wait, ready, for the loop.
 const READY_BATCHES: usize = 4;
-/// Smallest number of films of each label for a source to count in the selection metric.
-const PAIR_FILMS: usize = 20;
-
 /// Everything a run needs.
 #[derive(Debug)]
 pub struct Run<'a> {
@@ -58,22 +51,6 @@ pub struct Run<'a> {
     pub out: &'a Path,
     /// Folder of decoded films.
     pub cache: &'a Path,
-}
-
-/// A line of `metrics.jsonl`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct EpochMetrics {
-    /// Losses and macro AUROC.
-    #[serde(flatten)]
-    pub record: EpochRecord,
-    /// Balanced accuracy on validation films.
-    pub validation_balanced_accuracy: Option<f64>,
-    /// Mean AUROC of label pairs within validation sources that hold both.
-    pub validation_within_source_auroc: Option<f64>,
-    /// What chooses the epoch: the mean of macro AUROC and the within-source AUROC.
-    pub selection: f64,
-    /// Speed of the training steps.
-    pub images_per_s: f64,
 }
 
 /// One training step's data.
@@ -238,7 +215,7 @@ impl Stage<'_> {
         let mut model = Model::from_tensors(&config, &state.model, &device)?.freeze(recipe.frozen_blocks);
         let mut saved = Instant::now();
         if state.progress == (Progress { fingerprint: state.progress.fingerprint.clone(), ..Progress::default() }) {
-            let start = self.validate(&Model::fold(&state.model), &device.clone().inner())?;
+            let start = self.validate(&Model::fold(&state.model))?;
             println!("head on frozen features: {start}");
         }
         while state.progress.epoch < recipe.epochs {
@@ -321,28 +298,16 @@ impl Stage<'_> {
         Ok(value)
     }
 
-    /// Judges folded tensors on the validation films.
-    fn validate(&self, folded: &NamedTensors, device: &Device) -> Result<Validation> {
-        let films = &self.run.validation;
-        let model = inference::folded(folded, device)?;
-        let bar = progress_bar(films.len(), "validation");
-        let logits = inference::logits(films, &model, device, &|done| bar.set_position(done as u64))?;
-        bar.finish_and_clear();
-        let (predictions, classes) = (predictions(films, logits), self.run.classes.len());
-        Ok(Validation {
-            loss: cross_entropy(&predictions),
-            macro_auroc: metrics::macro_auroc(&predictions, classes),
-            within: within_source_auroc(&predictions, classes),
-            balanced_accuracy: metrics::balanced_accuracy(&predictions, classes),
-        })
+    fn validate(&self, folded: &NamedTensors) -> Result<Validation> {
+        let run = self.run;
+        Validation::of(folded, &run.validation, run.classes.len(), &run.devices[0].clone().inner())
     }
 
     /// Judges the averaged weights on validation films, keeps them if they are the best, writes metrics and curves.
     fn finish_epoch(&self, state: &mut Checkpoint, train_loss: f64, images_per_s: f64) -> Result<()> {
         let run = self.run;
-        let device = run.devices[0].clone().inner();
         let folded = Model::fold(&state.average);
-        let validation = self.validate(&folded, &device)?;
+        let validation = self.validate(&folded)?;
         let Validation { macro_auroc, within, balanced_accuracy, loss, .. } = validation;
         let selection = validation.selection();
         let epoch = state.progress.epoch + 1;
@@ -365,37 +330,6 @@ impl Stage<'_> {
     }
 }
 
-/// What a model is worth on the validation films.
-#[derive(Debug, Clone, Copy)]
-struct Validation {
-    loss: f64,
-    macro_auroc: Option<f64>,
-    within: Option<f64>,
-    balanced_accuracy: Option<f64>,
-}
-
-impl Validation {
-    /// What chooses the epoch: the mean of macro AUROC and the within-source AUROC, or the one that is defined.
-    fn selection(&self) -> f64 {
-        let known: Vec<f64> = [self.macro_auroc, self.within].into_iter().flatten().collect();
-        known.iter().sum::<f64>() / known.len().max(1) as f64
-    }
-}
-
-impl std::fmt::Display for Validation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let text = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.4}"));
-        write!(
-            f,
-            "val loss {:.4}, macro AUROC {}, within source {}, balanced accuracy {}",
-            self.loss,
-            text(self.macro_auroc),
-            text(self.within),
-            text(self.balanced_accuracy)
-        )
-    }
-}
-
 /// Inverted dropout, `[B, FEATURES]`, from the run's seed alone.
 fn dropout_mask(shape: [usize; 2], keep: f64, seed: u64, epoch: usize, step: usize, device: &Device) -> Tensor<2> {
     use rand::RngExt;
@@ -407,55 +341,6 @@ fn dropout_mask(shape: [usize; 2], keep: f64, seed: u64, epoch: usize, step: usi
     let values: Vec<f32> =
         (0..shape[0] * shape[1]).map(|_| if random.random_bool(keep) { scale } else { 0.0 }).collect();
     Tensor::from_data(TensorData::new(values, shape), device)
-}
-
-/// Films and their logits as predictions, uncalibrated.
-pub fn predictions(films: &[&Film], logits: Vec<Vec<f32>>) -> Vec<Prediction> {
-    let judge = |(film, logits): (&&Film, Vec<f32>)| {
-        let probabilities = decision::probabilities(&logits, 1.0);
-        Prediction::new(film, logits, probabilities)
-    };
-    films.iter().zip(logits).map(judge).collect()
-}
-
-fn cross_entropy(predictions: &[Prediction]) -> f64 {
-    let loss = |p: &Prediction| -f64::from(p.probabilities[p.label]).max(1e-12).ln();
-    predictions.iter().map(loss).sum::<f64>() / predictions.len() as f64
-}
-
-/// Mean AUROC over sources and label pairs with at least [`PAIR_FILMS`] films of each label.
-fn within_source_auroc(predictions: &[Prediction], classes: usize) -> Option<f64> {
-    let sources: std::collections::BTreeSet<&str> = predictions.iter().map(|p| p.source.as_str()).collect();
-    let mut values = Vec::new();
-    for source in sources {
-        for (a, b) in (0..classes).flat_map(|a| (a + 1..classes).map(move |b| (a, b))) {
-            let of = |label| predictions.iter().filter(move |p| p.source == source && p.label == label);
-            if of(a).count() < PAIR_FILMS || of(b).count() < PAIR_FILMS {
-                continue;
-            }
-            let pair: Vec<&Prediction> = of(a).chain(of(b)).collect();
-            let scores: Vec<f64> = pair.iter().map(|p| p.pair_score(a, b)).collect();
-            let positive: Vec<bool> = pair.iter().map(|p| p.label == a).collect();
-            values.extend(metrics::auroc(&scores, &positive));
-        }
-    }
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
-/// Adds a line to `metrics.jsonl` (replacing one of the same epoch after a resume) and returns the curves' records.
-fn append_metrics(out: &Path, metrics: &EpochMetrics) -> Result<Vec<EpochRecord>> {
-    let path = out.join("metrics.jsonl");
-    let text = if path.exists() { std::fs::read_to_string(&path)? } else { String::new() };
-    let mut lines: Vec<EpochMetrics> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    lines.retain(|line| line.record.epoch < metrics.record.epoch);
-    let kept = lines.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
-    if kept.len() != text.lines().count() {
-        write_whole(&path, (kept.join("\n") + if kept.is_empty() { "" } else { "\n" }).as_bytes())?;
-    }
-    let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-    writeln!(file, "{}", serde_json::to_string(metrics)?)?;
-    lines.push(metrics.clone());
-    Ok(lines.into_iter().map(|line| line.record).collect())
 }
 
 /// Moves `average` towards `model`. Early on the average follows more closely, so that the start does not linger.

@@ -1,12 +1,14 @@
 //! `cargo xtask serve | test | check | bench | package`: each installs what it needs and says what it does.
 
+mod dist;
 mod run;
 mod tools;
 mod web;
 
+use std::fs;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
 use crate::run::{Place, cargo, node, say};
@@ -44,6 +46,8 @@ enum Task {
     Package,
     /// Builds the wasm modules and puts them where the page expects it; trunk calls this before each build.
     Wasm,
+    /// Names, lists and compresses the files of a build; trunk calls this after each build.
+    Dist,
 }
 
 #[derive(Args)]
@@ -62,6 +66,7 @@ fn main() -> Result<()> {
         Task::Bench { runs, weights } => bench(&place, runs, &weights),
         Task::Package => web::package(&place),
         Task::Wasm => web::stage(&place),
+        Task::Dist => dist::finish(&place),
     }
 }
 
@@ -91,11 +96,24 @@ fn test(place: &Place, weights: &WeightsArgument) -> Result<()> {
     say("Checking the types of the page");
     node(place, ["node_modules/typescript/bin/tsc", "--project", "tsconfig.json"]).run()?;
     say("Testing the page in a headless browser");
-    node(place, ["--test", "--test-reporter=spec", "tests/browser/page.test.js"])
+    node(place, ["--test", "--test-reporter=spec"])
+        .args(browser_tests(place)?)
         .env("DEEPBREATH_BROWSER", browser)
         .env("DEEPBREATH_TRAINER", place.target.join("release/trainer"))
         .env(web::WEIGHTS_VARIABLE, weights)
         .run()
+}
+
+/// The test files by name: what `node --test FOLDER` means differs between versions.
+fn browser_tests(place: &Place) -> Result<Vec<PathBuf>> {
+    let folder = place.root.join("tests/browser");
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        files.push(entry?.path());
+    }
+    files.retain(|file| file.to_string_lossy().ends_with(".test.js"));
+    files.sort();
+    Ok(files)
 }
 
 fn bench(place: &Place, runs: u32, weights: &WeightsArgument) -> Result<()> {

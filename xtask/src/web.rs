@@ -106,6 +106,9 @@ pub(crate) fn package(place: &Place) -> Result<()> {
     modules(place)?;
     let files = [
         "www/client.js",
+        "www/engine.js",
+        "www/backend.js",
+        "www/fetch.js",
         "www/worker.js",
         "www/generated/cpu/deepbreath.js",
         "www/generated/cpu/deepbreath.d.ts",

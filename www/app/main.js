@@ -1,0 +1,264 @@
+// The document in the sealed frame: films in, answers out. Everything else is behind client.js.
+
+import { Answer } from './answer.js';
+import { announce, button, element } from './dom.js';
+import { saveHere, toCsv, toJson } from './export.js';
+import { takeFiles } from './inputs.js';
+import { ratesOf } from './measured.js';
+import { Queue } from './queue.js';
+import { SaliencyControls } from './saliency.js';
+import { FilmTable } from './table.js';
+import { followTheme } from './theme.js';
+import { Viewer } from './viewer.js';
+import { described, engineName } from './words.js';
+
+/** @typedef {import('../client.js').Classifier} Classifier */
+/** @typedef {import('../client.js').Progress} Progress */
+/** @typedef {import('./measured.js').Metadata} Metadata */
+/** @typedef {import('./queue.js').Film} Film */
+/**
+ * What the page around the frame gives.
+ * @typedef {object} Context
+ * @property {string} [version] Of the program.
+ * @property {EventTarget} [network] The report on requests.
+ * @property {Blob | undefined} [example] A film to show instead of the drawn one.
+ * @property {import('./export.js').Save} [save] Saves a text as a file of the visitor's: a frame that were allowed to
+ *   download could ask any address for a file.
+ */
+
+/** @param {'loading' | 'ready' | 'working' | 'failed'} state @param {string} text */
+function setStatus(state, text) {
+  element('status', HTMLElement).dataset.state = state;
+  element('status-text', HTMLElement).textContent = text;
+}
+
+/** Something that concerns no single film. @param {string} text */
+function notice(text) {
+  const line = element('notice', HTMLElement);
+  line.textContent = text;
+  line.hidden = !text;
+}
+
+/** The page: which film is shown, and what follows from each event. */
+class Room {
+  #viewer = new Viewer();
+  #saliency = new SaliencyControls(this.#viewer);
+  #answer = new Answer();
+  #queue = new Queue();
+  #table = new FilmTable(() => this.#queue.films, (film) => {
+    void this.#open(film);
+    element('lightbox', HTMLElement).scrollIntoView({ block: 'nearest' });
+  });
+  /** @type {Film | undefined} */
+  #current;
+  /** @type {Classifier | undefined} */
+  #classifier;
+  #backend = '';
+  #opening = new AbortController();
+  #version;
+  #save;
+
+  /** @param {Context} context */
+  constructor({ version = '', example, save = saveHere }) {
+    this.#version = version;
+    this.#save = save;
+    takeFiles((files, leftOut) => this.#take(files, leftOut), (error) => notice(described(error).message), example);
+    this.#queue.addEventListener('change', (event) => this.#changed(/** @type {CustomEvent<Film | undefined>} */ (event).detail));
+    this.#queue.addEventListener('plane', (event) => this.#decoded(/** @type {CustomEvent} */ (event).detail));
+    this.#queue.addEventListener('rest', () => this.#rested());
+    button('cancel').addEventListener('click', () => this.#queue.stop());
+    button('resume').addEventListener('click', () => void this.#queue.run());
+    button('clear').addEventListener('click', () => this.#clear());
+    button('export-csv').addEventListener('click', () => this.#export('csv'));
+    button('export-json').addEventListener('click', () => this.#export('json'));
+    button('to-list').addEventListener('click', () => {
+      element('worklist', HTMLElement).scrollIntoView();
+      element('table-body', HTMLElement).querySelector('button')?.focus({ preventScroll: true });
+    });
+    const shortcuts = element('shortcuts', HTMLDialogElement);
+    button('keys').addEventListener('click', () => shortcuts.showModal());
+  }
+
+  /** Takes the loaded classifier; what was opened meanwhile is read now. @param {Classifier} classifier */
+  ready(classifier) {
+    this.#classifier = classifier;
+    const { backend = '', weights: metadata } = /** @type {{ backend?: string, weights?: Metadata }} */ (/** @type {unknown} */ (classifier));
+    this.#backend = backend;
+    const { classes = [] } = metadata ?? {};
+    this.#answer.know({ rates: (label, weights) => ratesOf(metadata, label, weights), gated: Boolean(metadata?.gate), classes });
+    if (classes.length) this.#table.classes = classes;
+    if (classifier instanceof EventTarget) {
+      classifier.addEventListener('backend', (event) => {
+        const { backend, reason } = /** @type {CustomEvent<{ backend: string, reason: string }>} */ (event).detail;
+        this.#backend = backend;
+        notice(`Now working on the ${engineName(backend)}: ${reason}`);
+      });
+    }
+    setStatus('ready', 'Ready');
+    this.#queue.use(classifier);
+  }
+
+  /** @param {unknown} error */
+  failed(error) {
+    setStatus('failed', 'Not ready');
+    this.#answer.fail(described(error));
+  }
+
+  /** @param {import('./inputs.js').Named[]} files @param {number} leftOut */
+  #take(files, leftOut) {
+    notice(leftOut ? `${leftOut} ${leftOut === 1 ? 'file' : 'files'} of the operating system left out.` : '');
+    const [first] = this.#queue.add(files);
+    if (!first) return;
+    if (files.length > 1) announce(`${files.length} films opened.`);
+    void this.#open(first);
+  }
+
+  /** Puts a film on the lightbox, with its answer if there is one. @param {Film} film */
+  async #open(film) {
+    this.#current = film;
+    this.#table.selected = film.id;
+    this.#opening.abort();
+    const { signal } = (this.#opening = new AbortController());
+    const many = this.#queue.films.length > 1;
+    element('room', HTMLElement).dataset.film = 'open';
+    element('room', HTMLElement).dataset.many = String(many);
+    element('invitation', HTMLElement).hidden = true;
+    const caption = element('caption', HTMLElement);
+    caption.textContent = film.name;
+    caption.hidden = false;
+    this.#viewer.clear();
+    this.#saliency.offer([]);
+    this.#blank(film.error ? 'There is no picture to show.' : film.assessment ? '' : 'Reading the film');
+    this.#tellAnswer(film);
+    // A film at work or waiting is shown when the queue has decoded it.
+    if (!this.#classifier || !film.assessment) return;
+    try {
+      this.#show(film, await this.#classifier.preview(film.file, { signal }));
+    } catch (error) {
+      if (!signal.aborted) this.#answer.fail(described(error));
+    }
+  }
+
+  /** @param {Film} film */
+  #tellAnswer(film) {
+    if (film.error) this.#answer.fail(film.error);
+    else if (film.assessment) this.#answer.answer(film.assessment);
+    else this.#answer.work(film.name);
+  }
+
+  /** @param {Film} film @param {import('../client.js').Plane} plane */
+  #show(film, plane) {
+    if (film !== this.#current) return;
+    this.#viewer.show(plane, film.name);
+    this.#blank('');
+    element('tools', HTMLElement).hidden = false;
+    if (film.assessment) this.#saliency.offer(film.assessment.refused ? [] : film.assessment.saliency);
+  }
+
+  /** What stands in the lightbox while no film does. @param {string} text */
+  #blank(text) {
+    const blank = element('busy', HTMLElement);
+    blank.textContent = text;
+    blank.hidden = !text;
+    if (text) element('tools', HTMLElement).hidden = true;
+  }
+
+  /** @param {{ film: Film, plane: import('../client.js').Plane }} decoded */
+  #decoded({ film, plane }) {
+    this.#show(film, plane);
+  }
+
+  /** @param {Film | undefined} film */
+  #changed(film) {
+    this.#table.changed(film);
+    this.#count();
+    if (film?.state === 'working') setStatus('working', `Reading ${film.name}`);
+    if (!film || film !== this.#current || film.state === 'working' || film.state === 'waiting') return;
+    if (film.error && this.#viewer.empty) this.#blank('There is no picture to show.');
+    this.#tellAnswer(film);
+    if (film.assessment) this.#saliency.offer(film.assessment.refused ? [] : film.assessment.saliency);
+  }
+
+  /** Progress of the list, and which of its controls make sense now. */
+  #count() {
+    const { films, running } = this.#queue;
+    const read = films.filter(({ state }) => state === 'done' || state === 'failed').length;
+    element('worklist', HTMLElement).hidden = films.length < 2;
+    button('to-list').hidden = films.length < 2;
+    button('to-list').textContent = `List of ${films.length}`;
+    element('progress-text', HTMLElement).textContent = read < films.length ? `${read} of ${films.length} read` : `${films.length} read`;
+    element('progress-bar', HTMLProgressElement).value = films.length ? read / films.length : 0;
+    element('progress-bar', HTMLProgressElement).hidden = read === films.length;
+    const swap = button(running ? 'resume' : 'cancel');
+    const kept = button(running ? 'cancel' : 'resume');
+    const hadFocus = document.activeElement === swap;
+    swap.hidden = true;
+    kept.hidden = read === films.length;
+    if (hadFocus) (kept.hidden ? element('rows', HTMLElement) : kept).focus();
+  }
+
+  #rested() {
+    this.#count();
+    if (this.#classifier) setStatus('ready', 'Ready');
+    const { films } = this.#queue;
+    if (films.length < 2) return;
+    const waiting = films.filter(({ state }) => state === 'waiting').length;
+    announce(waiting ? `Stopped. ${films.length - waiting} of ${films.length} films are read.` : `All ${films.length} films are read.`);
+  }
+
+  #clear() {
+    this.#opening.abort();
+    this.#queue.clear();
+    this.#current = undefined;
+    this.#table.selected = undefined;
+    this.#viewer.clear();
+    this.#saliency.offer([]);
+    this.#answer.wait();
+    this.#blank('');
+    element('tools', HTMLElement).hidden = true;
+    element('caption', HTMLElement).hidden = true;
+    element('invitation', HTMLElement).hidden = false;
+    element('room', HTMLElement).dataset.film = 'none';
+    element('room', HTMLElement).dataset.many = 'false';
+    button('open').focus();
+    announce('The list is empty.');
+  }
+
+  /** The films in sight of the filter, in their order. @param {'csv' | 'json'} form */
+  #export(form) {
+    const films = this.#table.shown;
+    const answered = films.find(({ assessment }) => assessment)?.assessment;
+    const date = new Date().toISOString();
+    const origin = {
+      version: this.#version,
+      weights: answered?.weights ?? '',
+      backend: answered?.backend ?? this.#backend,
+      date,
+      settings: { operatingPoint: 'balanced', saliency: true },
+    };
+    const name = `deepbreath-${date.slice(0, 19).replaceAll(':', '')}.${form}`;
+    if (form === 'csv') this.#save(name, 'text/csv', toCsv(films, origin));
+    else this.#save(name, 'application/json', toJson(films, origin));
+    announce(`${films.length} films saved as ${name}.`);
+  }
+}
+
+/**
+ * Begins: takes files at once, and answers as soon as the classifier is there.
+ * @param {(onProgress: (progress: Progress) => void) => Promise<Classifier>} load
+ * @param {Context} context
+ */
+export async function start(load, context = {}) {
+  followTheme();
+  const room = new Room(context);
+  setStatus('loading', 'Loading');
+  try {
+    room.ready(await load(({ loaded, total, ...rest }) => {
+      if (/** @type {{ stage?: string }} */ (rest).stage === 'engine') return setStatus('loading', 'Starting the network');
+      const done = total ? `${Math.floor((100 * Math.min(loaded, total)) / total)} %` : `${(loaded / 1e6).toFixed(1)} MB`;
+      setStatus('loading', `Loading weights: ${done}`);
+    }));
+  } catch (error) {
+    room.failed(error);
+  }
+}

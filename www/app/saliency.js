@@ -1,0 +1,76 @@
+// The overlay's controls: which finding, how strong, and what the colours mean.
+
+import { announce, element, input, make } from './dom.js';
+import { evidenceColour } from './picture.js';
+import { findingName } from './words.js';
+
+/** @typedef {import('../client.js').Assessment} Assessment */
+/** @typedef {Assessment['saliency'][number]} Saliency */
+
+export class SaliencyControls {
+  #box = element('saliency', HTMLElement);
+  #choices = element('saliency-findings', HTMLElement);
+  #opacity = input('saliency-opacity');
+  /** @type {Saliency[]} */
+  #maps = [];
+  /** The finding that was looked at last: it stays chosen from film to film. */
+  #chosen = '';
+  #viewer;
+
+  /** @param {import('./viewer.js').Viewer} viewer */
+  constructor(viewer) {
+    this.#viewer = viewer;
+    this.#choices.addEventListener('change', ({ target }) => {
+      if (!(target instanceof HTMLInputElement)) return;
+      this.#chosen = target.value;
+      this.#apply();
+      const map = this.#map();
+      announce(map ? `The film shows evidence for ${findingName(map.label)}.` : 'The overlay is off.');
+    });
+    this.#opacity.addEventListener('input', () => this.#apply());
+    drawLegend(element('saliency-legend', HTMLCanvasElement));
+  }
+
+  /** Offers the maps of an answer; none hides the controls. @param {Saliency[]} maps */
+  offer(maps) {
+    this.#maps = maps;
+    this.#box.hidden = maps.length === 0;
+    const options = [['', 'Off'], ...maps.map(({ label }) => [label, findingName(label)])];
+    const chosen = this.#map() ? this.#chosen : '';
+    this.#choices.replaceChildren(...options.map(([value = '', name = '']) => {
+      const radio = make('input', '');
+      radio.type = 'radio';
+      radio.name = 'saliency-finding';
+      radio.value = value;
+      radio.checked = value === chosen;
+      return make('label', 'chip', radio, make('span', '', name));
+    }));
+    this.#apply();
+  }
+
+  #map() {
+    return this.#maps.find(({ label }) => label === this.#chosen);
+  }
+
+  #apply() {
+    const map = this.#map();
+    element('saliency-scale', HTMLElement).hidden = !map;
+    this.#viewer.overlay(map);
+    this.#viewer.opacity = this.#opacity.valueAsNumber / 100;
+    if (!map) return;
+    element('saliency-peak', HTMLElement).textContent = map.peak > 0
+      ? `strongest (logit +${map.peak.toFixed(1)})`
+      : 'nothing speaks for it';
+  }
+}
+
+/** @param {HTMLCanvasElement} canvas */
+function drawLegend(canvas) {
+  const { width } = canvas;
+  const pixels = new ImageData(width, 1);
+  for (let x = 0; x < width; x++) {
+    const [red, green, blue] = evidenceColour(x / (width - 1));
+    pixels.data.set([red, green, blue, 255], 4 * x);
+  }
+  canvas.getContext('2d')?.putImageData(pixels, 0, 0);
+}

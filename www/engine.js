@@ -1,0 +1,89 @@
+// One worker and its messages. A worker that failed is done: client.js starts the next one.
+
+/** @typedef {import('./worker.js').Request} Request */
+
+/**
+ * Where an engine's worker is reached. `stopped` resolves to the reason when the worker stops by
+ * itself.
+ * @typedef {{ line: Pick<Worker | MessagePort, 'postMessage'> & EventTarget, stopped: Promise<string>, terminate(): void }} Host
+ */
+
+/** A refusal or failure; `code` is stable, `message` is for people. */
+export class DeepbreathError extends Error {
+  /** @param {string} code @param {string} message */
+  constructor(code, message) {
+    super(message);
+    this.name = 'DeepbreathError';
+    this.code = code;
+  }
+}
+
+/** The worker stopped or lost its device: the same request may succeed with a new one. */
+export class EngineLost extends DeepbreathError {}
+
+/** A worker of this page's own. @returns {Host} */
+export function ownWorker() {
+  const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+  /** @type {Promise<string>} */
+  const stopped = new Promise((resolve) => {
+    worker.addEventListener('error', (event) => resolve(event.message || 'its files did not arrive'));
+  });
+  return { line: worker, stopped, terminate: () => worker.terminate() };
+}
+
+/** Requests and answers, one worker long. */
+export class Engine {
+  #host;
+  #next = 0;
+  /** @type {Map<number, { resolve(value: any): void, reject(error: unknown): void }>} */
+  #pending = new Map();
+  /** @type {DeepbreathError | undefined} */
+  #failed;
+
+  /** @param {Host} host */
+  constructor(host) {
+    this.#host = host;
+    host.line.addEventListener('message', (event) => this.#receive(/** @type {MessageEvent} */ (event).data));
+    void host.stopped.then((reason) => this.close(new EngineLost('worker', `The classifier stopped: ${reason}.`)));
+  }
+
+  /** Whether nothing more can be asked. */
+  get closed() {
+    return this.#failed !== undefined;
+  }
+
+  /**
+   * @param {Request} request
+   * @returns {Promise<any>}
+   */
+  ask(request) {
+    return new Promise((resolve, reject) => {
+      if (this.#failed) return reject(this.#failed);
+      const id = this.#next++;
+      this.#pending.set(id, { resolve, reject });
+      // The bytes were read for this request alone, so they move instead of being copied.
+      this.#host.line.postMessage({ id, ...request }, 'bytes' in request ? [request.bytes.buffer] : []);
+    });
+  }
+
+  /** Ends the worker; whatever is under way rejects with `error`. @param {DeepbreathError} error */
+  close(error) {
+    if (this.#failed) return;
+    this.#failed = error;
+    this.#host.terminate();
+    for (const { reject } of this.#pending.values()) reject(error);
+    this.#pending.clear();
+  }
+
+  /** @param {{ id: number, value?: unknown, error?: { code: string, message: string, fatal: boolean } }} reply */
+  #receive({ id, value, error }) {
+    const pending = this.#pending.get(id);
+    if (!pending) return; // Not an answer.
+    this.#pending.delete(id);
+    if (!error) return pending.resolve(value);
+    const Kind = error.fatal ? EngineLost : DeepbreathError;
+    const failure = new Kind(error.code, error.message);
+    pending.reject(failure);
+    if (error.fatal) this.close(failure);
+  }
+}

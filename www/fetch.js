@@ -1,0 +1,47 @@
+// Fetching with progress, and errors that people can read.
+
+import { DeepbreathError } from './engine.js';
+
+/**
+ * @param {string} url
+ * @param {object} [options]
+ * @param {RequestCache} [options.cache]
+ * @param {(progress: { loaded: number, total: number }) => void} [options.onProgress] Bytes, after decompression; `total`
+ *   is 0 where the server tells none.
+ * @returns {Promise<Uint8Array<ArrayBuffer>>}
+ */
+export async function fetchBytes(url, { cache = 'default', onProgress } = {}) {
+  let response;
+  try {
+    response = await fetch(url, { cache, credentials: 'same-origin' });
+  } catch {
+    throw new DeepbreathError('unreachable', `${url} cannot be fetched. Check the connection and reload the page.`);
+  }
+  if (!response.ok || !response.body) {
+    throw new DeepbreathError('unreachable', `${url} cannot be fetched: the server answered ${response.status}. Reload the page.`);
+  }
+  // The header counts compressed bytes, the stream what they unfold to.
+  const total = response.headers.has('content-encoding') ? 0 : Number(response.headers.get('content-length') ?? 0);
+  let loaded = 0;
+  /** @type {Uint8Array<ArrayBuffer>[]} */
+  const parts = [];
+  const reader = response.body.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      parts.push(value);
+      loaded += value.length;
+      onProgress?.({ loaded, total });
+    }
+  } catch {
+    throw new DeepbreathError('unreachable', `${url} broke off after ${loaded} bytes. Check the connection and reload the page.`);
+  }
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
+}
+
+/** SHA-256 in hexadecimal. @param {BufferSource} bytes */
+export async function sha256(bytes) {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

@@ -1,0 +1,179 @@
+// The page around the sealed frame. It fetches everything once, hands it to the frame and to the workers as bytes, closes
+// its own way to the network, and from then on only starts and ends workers. No image ever comes here.
+
+import { DeepbreathError } from './engine.js';
+import { Assets } from './loader/assets.js';
+import { link } from './loader/link.js';
+import { forget, plan, remember, starting } from './loader/machine.js';
+import { Network } from './loader/network.js';
+import { offerUpdate, onForget, showEngine, showFailure, showNetwork, showStarting } from './loader/panel.js';
+import { seal, sealedFrame, styleSheets } from './loader/seal.js';
+import { blobModule, Workers } from './loader/workers.js';
+
+/** @typedef {import('./worker.js').Backend} Backend */
+/** @typedef {import('./sealed.js').FromFrame} FromFrame */
+/** @typedef {import('./sealed.js').FromLoader} FromLoader */
+
+const WEIGHTS = 'generated/weights/deepbreath.safetensors';
+const EXAMPLE = 'example.png';
+
+const network = new Network();
+
+/**
+ * Puts the frame into the page and the application into the frame.
+ * @param {Assets} assets
+ * @returns {Promise<MessagePort>} The frame's end speaks on it.
+ */
+async function openFrame(assets) {
+  const modules = assets.names.filter((name) => name.endsWith('.js') && !name.startsWith('generated/') && name !== 'worker.js');
+  const [markup, script, example, ...sources] = await Promise.all([
+    assets.text('app.html'),
+    assets.text('loader/frame.js'),
+    assets.names.includes(EXAMPLE) ? assets.bytes(EXAMPLE) : undefined,
+    ...modules.map((name) => assets.text(name)),
+  ]);
+  const styles = await Promise.all(styleSheets(markup).map((name) => assets.text(name)));
+  const linked = link(new Map(modules.map((name, index) => [name, sources[index] ?? ''])), 'sealed.js');
+  const frame = await sealedFrame(markup, script);
+  const shown = new Promise((resolve) => frame.addEventListener('load', resolve, { once: true }));
+  document.getElementById('place')?.append(frame);
+  await shown;
+  const { port1, port2 } = new MessageChannel();
+  const context = {
+    version: assets.version,
+    example: example && new File([example], EXAMPLE, { type: 'image/png' }),
+  };
+  // The frame has no origin that could be named; it is the one that was just made, and it cannot navigate.
+  frame.contentWindow?.postMessage({ modules: linked, entry: 'sealed.js', styles, context }, '*', [port2]);
+  return port1;
+}
+
+/**
+ * @param {Assets} assets
+ * @param {readonly Backend[]} programs
+ * @param {(message: FromLoader) => void} tell
+ * @returns {Promise<Workers>}
+ */
+async function openWorkers(assets, programs, tell) {
+  const names = programs.map((backend) => `generated/${backend}/deepbreath_bg.wasm`);
+  const done = new Map();
+  const total = [WEIGHTS, ...names].reduce((sum, name) => sum + assets.size(name), 0);
+  const bytes = (/** @type {string} */ name) => assets.bytes(name, (loaded) => {
+    done.set(name, loaded);
+    tell({ kind: 'progress', loaded: [...done.values()].reduce((sum, part) => sum + part, 0), total });
+  });
+  const scripts = new Map();
+  /** @type {Partial<Record<Backend, import('./worker.js').Program>>} */
+  const compiled = {};
+  const [weights, worker] = await Promise.all([
+    bytes(WEIGHTS),
+    assets.text('worker.js'),
+    ...programs.map(async (backend, index) => {
+      // Compiled here once, shared with every worker.
+      const wasm = await WebAssembly.compile(await bytes(names[index] ?? ''));
+      const folder = `generated/${backend}/`;
+      for (const name of assets.names.filter((name) => name.startsWith(folder) && name.endsWith('.js'))) {
+        scripts.set(name, await assets.text(name));
+      }
+      compiled[backend] = { script: blobModule(scripts, `${folder}deepbreath.js`), wasm };
+    }),
+  ]);
+  return new Workers(worker, { modules: compiled, file: 'deepbreath.safetensors', weights });
+}
+
+/**
+ * Does what the frame asks for: workers, and remembering which engine is good here.
+ * @param {MessagePort} port
+ * @param {Workers} workers
+ * @param {Assets} assets
+ * @param {import('./loader/machine.js').Plan} planned
+ */
+function listen(port, workers, assets, planned) {
+  const tell = (/** @type {FromLoader} */ message) => port.postMessage(message);
+  /** @type {Set<number>} */
+  const gpu = new Set();
+  port.addEventListener('message', ({ data, ports: [line] }) => {
+    const message = /** @type {FromFrame} */ (data);
+    switch (message.kind) {
+      case 'spawn':
+        if (!line) return;
+        if (message.backend === 'webgpu') starting(gpu.add(message.id).size > 0);
+        return workers.spawn(message.id, line, (reason) => tell({ kind: 'stopped', id: message.id, reason }));
+      case 'end':
+        if (gpu.delete(message.id)) starting(false);
+        return workers.end(message.id);
+      case 'settled': {
+        starting(false);
+        const backend = message.backend === 'webgpu' ? 'webgpu' : 'cpu';
+        if (planned.backend === 'auto' || message.reason) remember(backend, message.reason, assets.version);
+        return showEngine(backend, message.reason || planned.reason);
+      }
+      case 'save':
+        return save(message.name, new Blob([message.text], { type: message.type }));
+      case 'blocked':
+        return network.block();
+      case 'requested':
+        return network.leak(message.url);
+      case 'broken':
+        return showFailure(`The page stopped: ${message.message}. Reload it.`, 'broken');
+    }
+  });
+}
+
+/**
+ * Saves a file on the visitor's machine. The frame may not: a download could ask any server.
+ * @param {string} name
+ * @param {Blob} blob
+ */
+function save(name, blob) {
+  const href = URL.createObjectURL(blob);
+  Object.assign(document.createElement('a'), { href, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 60_000);
+}
+
+async function main() {
+  network.watch();
+  showNetwork(network);
+  if (!globalThis.isSecureContext || !globalThis.WebAssembly) {
+    throw new DeepbreathError('insecure', 'This page needs WebAssembly and a secure address: https, or http://localhost.');
+  }
+  const registered = navigator.serviceWorker?.register('sw.js').catch(() => undefined);
+  const assets = await Assets.open(network);
+  const outdated = assets.outdated();
+  const built = new Set(/** @type {Backend[]} */ (['cpu', 'webgpu']).filter((backend) => assets.size(`generated/${backend}/deepbreath_bg.wasm`)));
+  const [planned, port] = await Promise.all([plan(built, assets.version), openFrame(assets)]);
+  document.getElementById('starting')?.remove();
+  const tell = (/** @type {FromLoader} */ message) => port.postMessage(message);
+  network.addEventListener('change', () => tell({ kind: 'network', state: network.state }));
+  let workers;
+  try {
+    workers = await openWorkers(assets, planned.programs, tell);
+    await Promise.all([registered, outdated, assets.keep()]);
+  } catch (error) {
+    const { code = 'internal', message } = /** @type {Error & { code?: string }} */ (error);
+    return tell({ kind: 'failed', code, message });
+  }
+  listen(port, workers, assets, planned);
+  port.start();
+  seal();
+  network.seal();
+  onForget(async () => {
+    forget();
+    await Assets.forget();
+  });
+  if (await outdated) {
+    offerUpdate(async () => {
+      await assets.accept();
+      location.reload();
+    });
+  }
+  tell({ kind: 'loaded', backend: planned.backend });
+}
+
+try {
+  showStarting('Loading');
+  await main();
+} catch (error) {
+  const { code = 'internal', message } = /** @type {Error & { code?: string }} */ (error);
+  showFailure(message, code);
+}

@@ -1,0 +1,52 @@
+// The engines' workers. They start after sealing, so they inherit a policy without network; they have this page's origin,
+// which the GPU needs, but no document. Bytes of images go from the frame to them directly, never through here.
+
+import { instantiate } from './frame.js';
+import { link } from './link.js';
+
+/** @typedef {import('../worker.js').Assets} EngineAssets */
+/** @typedef {import('../worker.js').Backend} Backend */
+
+/** Starts and ends workers for the frame. */
+export class Workers {
+  #script;
+  #assets;
+  /** @type {Map<number, Worker>} */
+  #running = new Map();
+
+  /**
+   * @param {string} script Text of worker.js.
+   * @param {EngineAssets} assets
+   */
+  constructor(script, assets) {
+    this.#script = blobModule(new Map([['worker.js', script]]), 'worker.js');
+    this.#assets = assets;
+  }
+
+  /**
+   * @param {number} id
+   * @param {MessagePort} port Where its requests come from.
+   * @param {(reason: string) => void} onStop When it stops by itself.
+   */
+  spawn(id, port, onStop) {
+    const worker = new Worker(this.#script, { type: 'module' });
+    worker.addEventListener('error', (event) => onStop(event.message || 'its program did not start'));
+    worker.postMessage({ kind: 'connect', port, assets: this.#assets }, [port]);
+    this.#running.set(id, worker);
+  }
+
+  /** @param {number} id */
+  end(id) {
+    this.#running.get(id)?.terminate();
+    this.#running.delete(id);
+  }
+}
+
+/**
+ * The address of a module that is here as text, with all that it imports.
+ * @param {ReadonlyMap<string, string>} sources
+ * @param {string} entry
+ */
+export function blobModule(sources, entry) {
+  return instantiate(link(sources, entry)).get(entry) ?? '';
+}

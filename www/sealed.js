@@ -1,0 +1,117 @@
+// Inside the sealed frame: the application on one side, the loader's port on the other. The loader starts the workers,
+// because a frame without origin may not use the GPU in a worker of its own; requests go to them directly.
+
+import { start } from './app/main.js';
+import { Classifier, DeepbreathError } from './client.js';
+
+/** @typedef {import('./client.js').Backend} Backend */
+/** @typedef {import('./client.js').Progress} Progress */
+/** @typedef {import('./loader/network.js').State} NetworkState */
+
+/**
+ * What the loader says.
+ * @typedef {{ kind: 'progress', loaded: number, total: number }
+ *   | { kind: 'loaded', backend: Backend | 'auto' }
+ *   | { kind: 'failed', code: string, message: string }
+ *   | { kind: 'stopped', id: number, reason: string }
+ *   | { kind: 'network', state: NetworkState }} FromLoader
+ */
+
+/**
+ * What the loader hears; nothing of an image is ever among it, and what is to be saved goes to the visitor's disk only.
+ * @typedef {{ kind: 'spawn', id: number, backend: Backend }
+ *   | { kind: 'end', id: number }
+ *   | { kind: 'settled', backend: Backend, reason: string }
+ *   | { kind: 'save', name: string, type: string, text: string }
+ *   | { kind: 'blocked' }
+ *   | { kind: 'requested', url: string }
+ *   | { kind: 'broken', message: string }} FromFrame
+ */
+
+/** The loader's list of requests; dispatches `change`. */
+class NetworkMirror extends EventTarget {
+  /** @type {NetworkState} */
+  state = { entries: [], sealed: false, since: [], blocked: 0 };
+}
+
+/** The engines' workers, which the loader starts. */
+class Hosts {
+  #port;
+  #next = 0;
+  /** @type {Map<number, (reason: string) => void>} */
+  #stop = new Map();
+
+  /** @param {MessagePort} port */
+  constructor(port) {
+    this.#port = port;
+  }
+
+  /** @param {Backend} backend @returns {import('./engine.js').Host} */
+  spawn(backend) {
+    const id = this.#next++;
+    const { port1, port2 } = new MessageChannel();
+    this.#port.postMessage({ kind: 'spawn', id, backend }, [port2]);
+    port1.start();
+    return {
+      line: port1,
+      stopped: new Promise((resolve) => this.#stop.set(id, resolve)),
+      terminate: () => {
+        this.#stop.delete(id);
+        this.#port.postMessage({ kind: 'end', id });
+      },
+    };
+  }
+
+  /** @param {number} id @param {string} reason */
+  stopped(id, reason) {
+    this.#stop.get(id)?.(reason);
+  }
+}
+
+/**
+ * Begins; called by loader/frame.js.
+ * @param {MessagePort} port
+ * @param {{ version: string, example: Blob | undefined }} context
+ */
+export function open(port, { version, example }) {
+  const tell = (/** @type {FromFrame} */ message) => port.postMessage(message);
+  const hosts = new Hosts(port);
+  const network = new NetworkMirror();
+  /** @type {(progress: Progress) => void} */
+  let report = () => {};
+  /** @type {Promise<Backend | 'auto'>} */
+  const loaded = new Promise((resolve, reject) => {
+    port.addEventListener('message', ({ data }) => {
+      const message = /** @type {FromLoader} */ (data);
+      switch (message.kind) {
+        case 'progress':
+          return report({ loaded: message.loaded, total: message.total, stage: 'weights' });
+        case 'loaded':
+          return resolve(message.backend);
+        case 'failed':
+          return reject(new DeepbreathError(message.code, message.message));
+        case 'stopped':
+          return hosts.stopped(message.id, message.reason);
+        case 'network':
+          network.state = message.state;
+          return network.dispatchEvent(new Event('change'));
+      }
+    });
+  });
+  port.start();
+
+  document.addEventListener('securitypolicyviolation', () => tell({ kind: 'blocked' }));
+  new PerformanceObserver((list) => {
+    for (const { name } of list.getEntries()) if (/^https?:/.test(name)) tell({ kind: 'requested', url: name });
+  }).observe({ type: 'resource', buffered: true });
+
+  return start(async (onProgress) => {
+    report = onProgress;
+    const backend = await loaded;
+    const classifier = await Classifier.load({ backend, onProgress, host: (wanted) => hosts.spawn(wanted) });
+    const settled = () => tell({ kind: 'settled', backend: classifier.backend, reason: classifier.reason });
+    classifier.addEventListener('backend', settled);
+    settled();
+    return classifier;
+  }, { version, network, example, save: (name, type, text) => tell({ kind: 'save', name, type, text }) });
+}

@@ -1,0 +1,32 @@
+// The service worker: what the loader kept is answered from there, so that a second visit works without a network. It
+// decides nothing and stores nothing; loader/assets.js does. What a build consists of is fixed by its list, assets.json.
+
+const worker = /** @type {any} */ (self);
+/** @type {string} */
+const SCOPE = worker.registration.scope;
+const CACHE = `deepbreath ${SCOPE}`;
+const UPDATE = `${SCOPE}update-accepted`;
+
+worker.addEventListener('install', () => worker.skipWaiting());
+worker.addEventListener('fetch', (/** @type {any} */ event) => {
+  /** @type {Request} */
+  const request = event.request;
+  // `no-store` is the loader's question whether there is another build.
+  if (request.method !== 'GET' || request.cache === 'no-store' || !request.url.startsWith(SCOPE)) return;
+  event.respondWith(answer(request));
+});
+
+/** @param {Request} request */
+async function answer(request) {
+  const cache = await caches.open(CACHE);
+  const [path = ''] = request.url.slice(SCOPE.length).split(/[?#]/);
+  const kept = await cache.match(SCOPE + (path || 'index.html'));
+  // After an update was accepted the server's build comes first, and the kept one is for the case that it does not come.
+  if (kept && !(await cache.match(UPDATE))) return kept;
+  try {
+    return await (kept ? fetch(request.url, { cache: 'no-cache' }) : fetch(request));
+  } catch (error) {
+    if (kept) return kept;
+    throw error;
+  }
+}
