@@ -18,7 +18,10 @@ const CHUNK_VALUES: usize = 16 * 1024;
 /// If `O` is no multiple of [`OUTPUTS`].
 pub(super) fn product(out: &mut [f32], x: &[f32], weight: &[f32], bias: &[f32], relu6: bool) {
     let outputs = bias.len();
-    assert!(outputs.is_multiple_of(OUTPUTS), "a pointwise convolution wants a multiple of {OUTPUTS} outputs, not {outputs}");
+    assert!(
+        outputs.is_multiple_of(OUTPUTS),
+        "a pointwise convolution wants a multiple of {OUTPUTS} outputs, not {outputs}"
+    );
     let inputs = weight.len() / outputs;
     let weight = pack(weight, inputs);
     let limits = limits(relu6);

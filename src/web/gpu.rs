@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use burn::tensor::Device;
-use burn::tensor::wgpu::wgpu::{self, Backend, Backends, Features, PowerPreference};
 use burn::tensor::wgpu::WgpuSetup;
+use burn::tensor::wgpu::wgpu::{self, Backend, Backends, Features, PowerPreference};
 
 use crate::Error;
 
@@ -28,7 +28,8 @@ impl Gpu {
             backends: Backends::BROWSER_WEBGPU,
             ..wgpu::InstanceDescriptor::new_without_display_handle()
         });
-        let wish = wgpu::RequestAdapterOptions { power_preference: PowerPreference::HighPerformance, ..Default::default() };
+        let wish =
+            wgpu::RequestAdapterOptions { power_preference: PowerPreference::HighPerformance, ..Default::default() };
         let adapter = instance.request_adapter(&wish).await.map_err(no_gpu)?;
         // burn looks at what the adapter can do, so the device must be able to do all of it.
         let descriptor = wgpu::DeviceDescriptor {

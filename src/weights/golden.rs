@@ -1,7 +1,7 @@
 //! Known inputs: drawn by integer arithmetic, so they are equal to the bit on every machine.
 
-use serde::{Deserialize, Serialize};
 use crate::preprocess::{ModelInput, SIDE, resize};
+use serde::{Deserialize, Serialize};
 
 /// A known input and what the weights answer to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { DATA, films, GENERATED, TRAINER } from './modules.js';
+import { DATA, filmOfEachSource, GENERATED, TRAINER } from './modules.js';
 import { phantom, png } from './site.js';
 
 const PROGRAM = path.join(path.dirname(TRAINER), 'examples/input_digest');
@@ -67,11 +67,10 @@ test('generated images of many shapes', (context) => {
   }));
 });
 
-test('real films, and DICOM of every transfer syntax', (context) => {
+test('real films of every collection, and DICOM of every transfer syntax', (context) => {
   const dicom = path.join(DATA, 'dicom');
   const files = existsSync(dicom) ? readdirSync(dicom).filter((name) => name.endsWith('.dcm')).map((name) => path.join(dicom, name)) : [];
-  const jpeg = films().JPEG;
-  if (jpeg) files.push(jpeg);
+  files.push(...filmOfEachSource().map(({ file }) => file));
   if (files.length === 0) return context.skip(`skipped: no images in ${DATA} (set DEEPBREATH_DATA)`);
   assertEqual(context, files);
 });

@@ -47,14 +47,25 @@ export function launchWith(args) {
   });
 }
 
+/** Films of the manifest's test split, one for each collection. @returns {{ source: string, file: string }[]} */
+export function filmOfEachSource() {
+  const manifest = path.join(DATA, 'cxr/manifest.csv');
+  if (!existsSync(manifest)) return [];
+  /** @type {Map<string, string>} */
+  const files = new Map();
+  for (const line of readFileSync(manifest, 'utf8').split('\n')) {
+    // The first and third columns hold no quoted text.
+    const [file, , source] = line.split(',');
+    if (line.endsWith(',test') && file && source && !files.has(source)) files.set(source, path.join(DATA, 'cxr', file));
+  }
+  return [...files].map(([source, file]) => ({ source, file }));
+}
+
 /** Real images by kind; those that are not there are undefined. */
 export function films() {
-  const manifest = path.join(DATA, 'cxr/manifest.csv');
-  const lines = existsSync(manifest) ? readFileSync(manifest, 'utf8').split('\n') : [];
-  const row = lines.find((line) => line.startsWith('siim/') && line.endsWith(',test'));
   const dicom = path.join(DATA, 'dicom/chest-rsna-mono2-jpeg-baseline.dcm');
   return {
-    JPEG: row && path.join(DATA, 'cxr', row.slice(0, row.indexOf(','))),
+    JPEG: filmOfEachSource().find(({ source }) => source === 'siim')?.file,
     DICOM: existsSync(dicom) ? dicom : undefined,
   };
 }

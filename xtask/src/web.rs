@@ -16,7 +16,7 @@ pub(crate) const WEIGHTS_VARIABLE: &str = "DEEPBREATH_WEIGHTS";
 const RELEASED_WEIGHTS: &str = "weights/deepbreath.safetensors";
 
 /// The wasm modules, by the name of the engine, with the features of the crate. The page loads one of them.
-pub(crate) const MODULES: [(&str, &str); 2] = [("cpu", "cpu,dicom"), ("webgpu", "webgpu,dicom")];
+pub(crate) const MODULES: [(&str, &str); 1] = [("cpu", "cpu,dicom")];
 
 /// What builds a wasm module, besides the features. `--package` keeps the trainer's features out of it.
 pub(crate) const WASM_BUILD: [&str; 8] = [
@@ -113,9 +113,6 @@ pub(crate) fn package(place: &Place) -> Result<()> {
         "www/generated/cpu/deepbreath.js",
         "www/generated/cpu/deepbreath.d.ts",
         "www/generated/cpu/deepbreath_bg.wasm",
-        "www/generated/webgpu/deepbreath.js",
-        "www/generated/webgpu/deepbreath.d.ts",
-        "www/generated/webgpu/deepbreath_bg.wasm",
         "LICENSE-MIT",
         "LICENSE-APACHE",
         "NOTICE",
