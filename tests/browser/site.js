@@ -7,6 +7,8 @@ import { crc32, deflateSync } from 'node:zlib';
 import { chromium } from 'playwright-core';
 
 export const ROOT = path.resolve(import.meta.dirname, '../..');
+/** Films and DICOM files, where there are any. */
+export const DATA = process.env.DEEPBREATH_DATA ?? path.resolve(ROOT, '../shared/data');
 export const DIST = path.join(ROOT, 'dist');
 /** The page's sources with the built modules: what an embedding page serves. */
 export const SOURCES = path.join(ROOT, 'www');
@@ -64,11 +66,14 @@ export async function serve({ folder = DIST, change = (_, bytes) => bytes } = {}
   return { url: `http://localhost:${address.port}${encodeURI(PREFIX)}`, served, close };
 }
 
-/** @returns {Promise<import('playwright-core').Browser>} */
-export function launch() {
+/**
+ * @param {string[]} [more] Further arguments of the browser.
+ * @returns {Promise<import('playwright-core').Browser>}
+ */
+export function launch(more = []) {
   return chromium.launch({
     executablePath: process.env.DEEPBREATH_BROWSER ?? '/usr/bin/chromium',
-    args: BROWSER_ARGUMENTS,
+    args: [...BROWSER_ARGUMENTS, ...more],
   });
 }
 
@@ -94,8 +99,11 @@ export async function ready(page) {
   return app;
 }
 
-/** @param {import('playwright-core').Frame} app */
-async function settled(app) {
+/**
+ * Waits until nothing is under way.
+ * @param {import('playwright-core').Frame} app
+ */
+export async function settled(app) {
   await app.locator('#status:is([data-state=ready], [data-state=failed])').waitFor({ timeout: 60_000 });
   const state = await app.locator('#status').getAttribute('data-state');
   if (state !== 'ready') throw new Error(`not ready: ${await app.locator('#error-message').textContent()}`);

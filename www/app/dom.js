@@ -34,13 +34,17 @@ export const button = (id) => element(id, HTMLButtonElement);
 /** @param {string} id @returns {HTMLInputElement} */
 export const input = (id) => element(id, HTMLInputElement);
 
+/** Messages that stay in the log, so that one is not lost to the next. */
+const KEPT_MESSAGES = 5;
+
 /**
- * Tells a screen reader; the same text twice is told twice.
+ * Tells a screen reader.
  * @param {string} text
  */
 export function announce(text) {
-  const announcer = element('announcer', HTMLElement);
-  announcer.textContent = announcer.textContent === text ? `${text}\u00a0` : text;
+  const log = element('announcer', HTMLElement);
+  log.append(make('p', '', text));
+  while (log.childElementCount > KEPT_MESSAGES) log.firstElementChild?.remove();
 }
 
 /** Lets the browser paint and take input before long work goes on. */

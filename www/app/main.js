@@ -65,7 +65,7 @@ class Room {
     takeFiles((files, leftOut) => this.#take(files, leftOut), (error) => notice(described(error).message), example);
     this.#queue.addEventListener('change', (event) => this.#changed(/** @type {CustomEvent<Film | undefined>} */ (event).detail));
     this.#queue.addEventListener('plane', (event) => this.#decoded(/** @type {CustomEvent} */ (event).detail));
-    this.#queue.addEventListener('rest', () => this.#rested());
+    this.#queue.addEventListener('rest', (event) => this.#rested(/** @type {CustomEvent<number>} */ (event).detail));
     button('cancel').addEventListener('click', () => this.#queue.stop());
     button('resume').addEventListener('click', () => void this.#queue.run());
     button('clear').addEventListener('click', () => this.#clear());
@@ -197,12 +197,14 @@ class Room {
     if (hadFocus) (kept.hidden ? element('rows', HTMLElement) : kept).focus();
   }
 
-  #rested() {
+  /** @param {number} read How many films were read since the last rest. */
+  #rested(read) {
     this.#count();
     if (this.#classifier) setStatus('ready', 'Ready');
     const { films } = this.#queue;
-    if (films.length < 2) return;
     const waiting = films.filter(({ state }) => state === 'waiting').length;
+    // One film alone was announced with its answer.
+    if (read < 2 && waiting === 0) return;
     announce(waiting ? `Stopped. ${films.length - waiting} of ${films.length} films are read.` : `All ${films.length} films are read.`);
   }
 
@@ -250,6 +252,7 @@ class Room {
  */
 export async function start(load, context = {}) {
   followTheme();
+  document.body.hidden = false;
   const room = new Room(context);
   setStatus('loading', 'Loading');
   try {

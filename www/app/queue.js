@@ -22,12 +22,16 @@ const THUMBNAIL = 88;
  * @property {string} [time] When the answer came, ISO 8601.
  */
 
-/** Dispatches `change` (detail: the film, or undefined for all), `plane` (detail: film and plane) and `rest`. */
+/**
+ * Dispatches `change` (detail: the film, or undefined for all), `plane` (detail: film and plane) and `rest` (detail: how
+ * many films were read since it last rested).
+ */
 export class Queue extends EventTarget {
   /** @type {Film[]} */
   films = [];
   running = false;
   #next = 0;
+  #read = 0;
   /** @type {Classifier | undefined} */
   #classifier;
   #abort = new AbortController();
@@ -58,22 +62,24 @@ export class Queue extends EventTarget {
     if (this.running || !classifier) return;
     this.running = true;
     const { signal } = (this.#abort = new AbortController());
-    for (let film = this.#waiting(); film && !signal.aborted; film = this.#waiting()) await this.#read(film, classifier, signal);
+    for (let film = this.#waiting(); film && !signal.aborted; film = this.#waiting()) await this.#readOne(film, classifier, signal);
     // A stop, then more at once: the later run has its own signal and must not be ended by the earlier.
-    if (this.#abort.signal === signal) {
-      this.running = false;
-      this.#tell('rest');
-    }
+    if (this.#abort.signal === signal) this.#rest();
   }
 
   /** Leaves the rest unread; the film at work goes back to the waiting ones. */
   stop() {
     this.#abort.abort();
     this.#abort = new AbortController();
-    this.running = false;
     for (const film of this.films) if (film.state === 'working') film.state = 'waiting';
+    this.#rest();
     this.#tell('change');
-    this.#tell('rest');
+  }
+
+  #rest() {
+    this.running = false;
+    this.#tell('rest', this.#read);
+    this.#read = 0;
   }
 
   /** Forgets all films. */
@@ -88,7 +94,7 @@ export class Queue extends EventTarget {
   }
 
   /** @param {Film} film @param {Classifier} classifier @param {AbortSignal} signal */
-  async #read(film, classifier, signal) {
+  async #readOne(film, classifier, signal) {
     film.state = 'working';
     this.#tell('change', film);
     try {
@@ -103,6 +109,7 @@ export class Queue extends EventTarget {
       film.state = 'failed';
     }
     film.time = new Date().toISOString();
+    this.#read++;
     this.#tell('change', film);
   }
 

@@ -1,0 +1,245 @@
+// The answer: probabilities, call or none, measured rates, refusals and errors, each in words a person can read.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { crc32 } from 'node:zlib';
+import { ratesOf } from '../../www/app/measured.js';
+import { report } from '../../www/app/report.js';
+import { dicom, drawn, films, give, NO_DATA, openApp, openFake, text, weightsMetadata } from './app.js';
+import { launch, phantom, png, ROOT, serve, SOURCES } from './site.js';
+
+const DISCLAIMER = 'For education and research. Not a diagnosis.';
+
+/** @type {Awaited<ReturnType<typeof serve>>} */
+let site;
+/** @type {Awaited<ReturnType<typeof serve>>} The sources, for made-up classifiers. */
+let sources;
+/** @type {import('playwright-core').Browser} */
+let browser;
+/** @type {import('playwright-core').Page} */
+let page;
+/** @type {import('playwright-core').Frame} */
+let app;
+
+before(async () => {
+  [site, sources, browser] = [await serve(), await serve({ folder: SOURCES }), await launch()];
+  page = await browser.newPage();
+  app = await openApp(page, site.url);
+});
+after(async () => {
+  await browser?.close();
+  site?.close();
+  sources?.close();
+});
+
+/** The findings as shown, each with its label, probability, bar and threshold. @param {import('playwright-core').Frame} app */
+const findings = (app) => app.locator('#findings li').evaluateAll((rows) => rows.map((row) => {
+  const inside = (/** @type {string} */ selector) => row.querySelector(selector);
+  return {
+    label: /** @type {HTMLElement} */ (row).dataset.label ?? '',
+    probability: Number(/** @type {HTMLElement} */ (row).dataset.probability),
+    shown: inside('.probability')?.textContent ?? '',
+    now: Number(inside('[role=meter]')?.getAttribute('aria-valuenow')),
+    bar: (inside('.bar-fill')?.getBoundingClientRect().width ?? NaN) / (inside('.bar-track')?.getBoundingClientRect().width ?? NaN),
+    threshold: ((inside('.bar-mark')?.getBoundingClientRect().left ?? NaN) - (inside('.bar-track')?.getBoundingClientRect().left ?? NaN))
+      / (inside('.bar-track')?.getBoundingClientRect().width ?? NaN),
+    rates: inside('.rates')?.textContent ?? '',
+  };
+}));
+
+/** The facts as shown. @param {import('playwright-core').Frame} app @returns {Promise<Record<string, string>>} */
+const facts = (app) => app.locator('#facts').evaluate((list) => Object.fromEntries(
+  [...list.querySelectorAll('dt')].map((name) => [name.textContent ?? '', name.nextElementSibling?.textContent ?? ''])));
+
+describe('the measured rates', () => {
+  const json = JSON.parse(readFileSync(path.join(ROOT, 'weights/report/report.json'), 'utf8'));
+
+  test('report.js says what report.json says', () => {
+    assert.equal(report.weights, json.protocol.weights);
+    assert.equal(report.points.length, json.operating_points.length);
+    for (const [index, { chosen, sensitivity, specificity }] of json.operating_points.entries()) {
+      const point = report.points[index];
+      assert.deepEqual([point?.name, point?.finding], [chosen.name, chosen.finding]);
+      for (const key of /** @type {const} */ (['value', 'low', 'high'])) {
+        assert.ok(Math.abs((point?.sensitivity[key] ?? NaN) - sensitivity[key]) < 1e-4);
+        assert.ok(Math.abs((point?.specificity[key] ?? NaN) - specificity[key]) < 1e-4);
+      }
+    }
+    assert.ok(report.data.includes(String(json.n)) && report.data.includes(String(json.patients)));
+  });
+
+  test('a report about other weights or other thresholds is not used', () => {
+    const [point] = report.points.filter(({ name }) => name === 'balanced');
+    assert.ok(point);
+    const own = { ...point, sensitivity: 0.5, specificity: 0.6, n: 7, data: 'seven films' };
+    const metadata = { operating_points: [own] };
+    assert.deepEqual(ratesOf(metadata, point.finding, report.weights)?.sensitivity, point.sensitivity);
+    assert.deepEqual(ratesOf(metadata, point.finding, 'other')?.sensitivity, { value: 0.5 });
+    const moved = { operating_points: [{ ...own, threshold: own.threshold + 0.01 }] };
+    assert.deepEqual(ratesOf(moved, point.finding, report.weights)?.data, 'seven films');
+    assert.equal(ratesOf({}, point.finding, report.weights), undefined, 'nothing measured, nothing shown');
+    assert.equal(ratesOf(undefined, point.finding, ''), undefined);
+  });
+});
+
+test('before any film the page says what it was measured to do', async () => {
+  const known = await text(app, '#known');
+  for (const { name, threshold } of report.points.filter(({ name }) => name === 'balanced')) {
+    assert.ok(known.includes(`Called from ${Math.round(100 * threshold)} %`), `${name} ${threshold} in ${known}`);
+  }
+  assert.equal(await text(app, '#disclaimer'), DISCLAIMER);
+});
+
+describe('a film of each label is answered', () => {
+  for (const label of weightsMetadata().classes) {
+    test(label, async (context) => {
+      const film = films().find((one) => one.label === label);
+      if (!film) return context.skip(NO_DATA);
+      await give(app, film.file);
+      const shown = await findings(app);
+      const metadata = weightsMetadata();
+      assert.deepEqual(shown.map((finding) => finding.label), metadata.classes);
+      assert.ok(Math.abs(shown.reduce((sum, { probability }) => sum + probability, 0) - 1) < 1e-4);
+      await page.waitForTimeout(700); // The bars grow.
+      const reached = [];
+      for (const finding of await findings(app)) {
+        assert.equal(finding.shown, `${(100 * finding.probability).toFixed(1)} %`);
+        assert.ok(Math.abs(finding.now - 100 * finding.probability) < 0.051);
+        assert.ok(Math.abs(finding.bar - finding.probability) < 0.02, `a bar of ${finding.bar} for ${finding.probability}`);
+        const point = metadata.operating_points.find((/** @type {any} */ one) => one.name === 'balanced' && one.finding === finding.label);
+        assert.ok(Math.abs(finding.threshold - point.threshold) < 0.01, `its mark at ${finding.threshold}, not ${point.threshold}`);
+        assert.match(finding.rates, /^Called from \d+ %\. Sensitivity \d+ %( \(\d+ to \d+\))?, specificity \d+ %( \(\d+ to \d+\))?$/);
+        if (finding.probability >= point.threshold) reached.push(finding.label);
+      }
+      const call = await text(app, '#call');
+      if (reached.length === 1) assert.match(call, { covid: /^COVID-19$/, normal: /^Normal$/, pneumonia: /^Other pneumonia$/ }[reached[0] ?? ''] ?? /./);
+      else assert.equal(call, 'No call');
+      assert.equal(await text(app, '#reasons') === '', reached.length === 1, 'a reason stands where there is no call');
+      assert.equal(await text(app, '#disclaimer'), DISCLAIMER);
+      assert.match(await text(app, '#measured'), /95 % intervals.*another hospital/);
+      const { Engine, Time, Weights } = await facts(app);
+      assert.match(Engine ?? '', /cpu/);
+      assert.match(Time ?? '', /^\d+ ms, of which the network \d+ ms$/);
+      assert.match(Weights ?? '', /^[0-9a-f]{12}$/);
+    });
+  }
+});
+
+test('DICOM: how it was stored is shown, and nothing of the patient', async (context) => {
+  const file = dicom('chest-rsna-mono2-jpeg-baseline.dcm');
+  if (!file) return context.skip(NO_DATA);
+  await give(app, file);
+  const shown = await facts(app);
+  assert.equal(shown['Format'], 'DICOM, 8 bit grey');
+  assert.equal(shown['Transfer syntax'], 'JPEG Baseline');
+  assert.equal(shown['Modality'], 'CR, computed radiography');
+  assert.equal(shown['Patient data'], 'not read');
+  assert.ok(['front to back (AP)', 'back to front (PA)'].includes(shown['View'] ?? ''), shown['View']);
+  // PatientID (0010,0020) of this public file, were it shown.
+  const id = /\x10\x00\x20\x00LO..([0-9a-f-]{36})/s.exec(readFileSync(file).toString('latin1'))?.[1];
+  assert.ok(id, 'the file has a patient id to hide');
+  assert.ok(!(await app.content()).includes(id));
+});
+
+test('the synthetic example needs no X-ray, and says what it is', async () => {
+  await app.locator('#open-example').click();
+  await app.locator('#caption', { hasText: 'synthetic' }).waitFor();
+  await app.locator('#assessment:not([hidden])').waitFor();
+  assert.match((await facts(app))['File'] ?? '', /^synthetic-example\.(bmp|png)$/);
+});
+
+describe('a file that cannot be read is refused in words, with a code, and the next one is answered', () => {
+  /** @type {Record<string, { name: string, bytes: Buffer, code: string, title: RegExp }>} */
+  const cases = {
+    empty: { name: 'empty.png', bytes: Buffer.alloc(0), code: 'empty', title: /empty/ },
+    text: { name: 'notes.txt', bytes: Buffer.from('not an image at all'), code: 'unknown-format', title: /no image/ },
+    mislabelled: { name: 'film.dcm', bytes: Buffer.from('not an image at all'), code: 'unknown-format', title: /no image/ },
+    truncated: { name: 'cut.png', bytes: phantom().subarray(0, 200), code: 'truncated', title: /missing/ },
+    huge: { name: 'huge.png', bytes: headerOf(9000, 9000), code: 'too-many-pixels', title: /too large/ },
+  };
+  for (const [kind, { name, bytes, code, title }] of Object.entries(cases)) {
+    test(kind, async () => {
+      await give(app, { name, mimeType: 'image/png', buffer: bytes });
+      assert.equal(await text(app, '#error-code'), code);
+      assert.match(await text(app, '#error-title'), title);
+      assert.ok((await text(app, '#error-message')).startsWith(`${name}: `), 'the message names the file');
+      assert.equal(await app.locator('#assessment').isVisible(), false);
+      assert.equal(await text(app, '#disclaimer'), DISCLAIMER);
+      assert.match(await app.locator('#announcer').innerText(), new RegExp(`No answer. ${name}: `));
+      await give(app, drawn());
+      assert.equal(await app.locator('#error').isVisible(), false);
+    });
+  }
+});
+
+describe('what the released weights never do', () => {
+  const ANSWER = {
+    file: 'photo.png', findings: [{ label: 'covid', probability: 0.9 }, { label: 'other', probability: 0.1 }], call: null, refused: true,
+    reasons: [{ code: 'out-of-distribution', text: 'The image does not look like the frontal chest X-rays the model knows (distance 2.00, limit 1.00).' }],
+    provenance: { format: 'png', notes: ['The file holds three frames; the first was read.'] },
+    saliency: [{ label: 'covid', width: 1, height: 1, values: [1], peak: 2 }],
+    backend: 'webgpu', timings: { decode: 1, preprocess: 1, forward: 1, explain: 1, total: 4 }, weights: '0123456789ab',
+  };
+  const fake = (/** @type {object} */ answer, extra = '') => `Object.assign(new EventTarget(), {
+    backend: 'webgpu', ${extra}
+    async preview() { return { width: 2, height: 2, grey: Uint8Array.from([0, 80, 160, 255]) }; },
+    async classify() { return ${JSON.stringify(answer)}; },
+  })`;
+
+  /** @param {string} classifier @param {(app: import('playwright-core').Frame) => Promise<void>} check */
+  const withFake = async (classifier, check) => {
+    const other = await browser.newPage();
+    try {
+      const fakeApp = await openFake(other, sources.url, classifier);
+      await check(fakeApp);
+    } finally {
+      await other.close();
+    }
+  };
+
+  test('a refused image gets a whole answer: the reason, no number, no overlay', () => withFake(fake(ANSWER), async (app) => {
+    await give(app, drawn('photo.png'));
+    assert.match(await text(app, '#call'), /does not look like a frontal chest X-ray/);
+    assert.match(await text(app, '#reasons'), /distance 2\.00/);
+    assert.deepEqual(await findings(app), []);
+    assert.equal(await app.locator('#saliency').isVisible(), false);
+    assert.equal(await app.locator('#image').isVisible(), true, 'the picture is shown all the same');
+    assert.equal(await text(app, '#disclaimer'), DISCLAIMER);
+    assert.match(await text(app, '#notes'), /three frames/);
+    assert.equal(await app.locator('#unchecked').isVisible(), false);
+  }));
+
+  test('weights without measured rates are said to be so', () => withFake(fake({ ...ANSWER, refused: false, reasons: [], call: 'other' }), async (app) => {
+    await give(app, drawn('photo.png'));
+    assert.equal(await text(app, '#call'), 'Other');
+    assert.match(await text(app, '#measured'), /without measured rates/);
+    assert.ok((await findings(app)).every(({ rates, threshold }) => /No threshold was measured/.test(rates) && Number.isNaN(threshold)));
+  }));
+
+  test('another engine is told, with the reason', () => withFake(`globalThis.fake = ${fake(ANSWER)}`, async (app) => {
+    assert.equal(await app.locator('#notice').isVisible(), false);
+    await app.evaluate(`fake.dispatchEvent(new CustomEvent('backend', { detail: { backend: 'cpu', reason: 'the graphics processor failed: device lost' } }))`);
+    assert.match(await text(app, '#notice'), /processor \(cpu\).*device lost/);
+  }));
+
+  test('without a gate the page says that nothing was checked; with one it does not', async () => {
+    const open = { ...ANSWER, refused: false, reasons: [], call: 'covid' };
+    for (const [weights, visible] of /** @type {[string, boolean][]} */ ([['{}', true], ['{ gate: {} }', false]])) {
+      await withFake(fake(open, `weights: ${weights},`), async (app) => {
+        await give(app, drawn('photo.png'));
+        assert.equal(await app.locator('#unchecked').isVisible(), visible);
+      });
+    }
+  });
+});
+
+/** The start of a PNG of this size, without its pixels. @param {number} width @param {number} height */
+function headerOf(width, height) {
+  const bytes = Buffer.from(png(1, 1, () => 0));
+  bytes.writeUInt32BE(width, 16);
+  bytes.writeUInt32BE(height, 20);
+  bytes.writeUInt32BE(crc32(bytes.subarray(12, 29)), 29);
+  return bytes;
+}
