@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use deepbreath::Radiograph;
 use deepbreath::radiograph::polarity::{
-    CELLS, GRID, MIN_EVIDENCE, MIN_LIKENESS, cells, evidence, is_inverted, likeness,
+    CELLS, GRID, MIN_EVIDENCE, MIN_LIKENESS, MIN_MEDIASTINUM, cells, evidence, is_inverted, likeness, mediastinum,
 };
 
 struct Film {
@@ -109,7 +109,10 @@ fn mean(films: &[Film]) -> [f64; CELLS] {
 fn rates<'a>(name: &str, films: impl Iterator<Item = &'a Film>) {
     let films = films.collect::<Vec<_>>();
     // The inverse of a film has the negated cells, so it would be found if its own are as far on the other side.
-    let found = |film: &&&Film| evidence(&film.views[0]) > MIN_EVIDENCE && likeness(&film.views[0]) > MIN_LIKENESS;
+    let found = |film: &&&Film| {
+        let cells = &film.views[0];
+        evidence(cells) > MIN_EVIDENCE && likeness(cells) > MIN_LIKENESS && mediastinum(cells) > MIN_MEDIASTINUM
+    };
     let (count, found) = (films.len() as f64, films.iter().filter(found).count() as f64);
     let wrong = films.iter().filter(|film| film.inverted).collect::<Vec<_>>();
     println!(

@@ -150,14 +150,133 @@ fn first_frame_colour_and_view() {
     assert_eq!(film.provenance.notes, ["The file holds 3 frames; only the first was read."]);
     assert_eq!((film.provenance.modality.as_deref(), film.provenance.view), (Some("DX"), Some(ViewPosition::Ap)));
 
-    let mut rgb = image("RGB", 2, 1);
-    rgb.retain(|element| ![0x02, 0x100, 0x101, 0x102].contains(&u16::from_le_bytes([element[2], element[3]])));
-    rgb.extend([short(0x28, 0x02, 3), short(0x28, 0x100, 8), short(0x28, 0x101, 8), short(0x28, 0x102, 7)]);
+    let rgb = colour("RGB", 2, 1);
     let pixel_by_pixel = element(0x7FE0, 0x10, "OB", &[255, 0, 0, 0, 0, 255]);
     let film = decode(&[rgb.clone(), vec![pixel_by_pixel]].concat());
     assert_eq!((film.pixels, film.provenance.photometric), (vec![0.299, 0.114], Some(Photometric::Rgb)));
     let planes = vec![short(0x28, 0x06, 1), element(0x7FE0, 0x10, "OB", &[255, 0, 0, 0, 0, 255])];
     assert_eq!(decode(&[rgb, planes].concat()).pixels, [0.299, 0.114]);
+}
+
+/// Elements of an 8-bit colour image without its pixels.
+fn colour(photometric: &str, columns: u16, rows: u16) -> Vec<Vec<u8>> {
+    let mut elements = image(photometric, columns, rows);
+    elements.retain(|element| ![0x02, 0x100, 0x101, 0x102].contains(&u16::from_le_bytes([element[2], element[3]])));
+    elements.extend([short(0x28, 0x02, 3), short(0x28, 0x100, 8), short(0x28, 0x101, 8), short(0x28, 0x102, 7)]);
+    elements
+}
+
+/// Four pixels, twice.
+const RGB: [[u8; 3]; 4] = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 200, 90]];
+
+/// PS3.3, C.7.6.3.1.2, YBR_FULL.
+fn ybr([red, green, blue]: [u8; 3]) -> [u8; 3] {
+    let [r, g, b] = [red, green, blue].map(f64::from);
+    [
+        0.2990 * r + 0.5870 * g + 0.1140 * b,
+        -0.1687 * r - 0.3313 * g + 0.5000 * b + 128.0,
+        0.5000 * r - 0.4187 * g - 0.0813 * b + 128.0,
+    ]
+    .map(|value| value.round().clamp(0.0, 255.0) as u8)
+}
+
+/// Pixel data of one fragment.
+fn fragment(bytes: &[u8]) -> Vec<u8> {
+    let head = [0xE0, 0x7F, 0x10, 0x00, b'O', b'B', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFE, 0xFF, 0x00, 0xE0, 0, 0, 0, 0];
+    let padded = bytes.len() + bytes.len() % 2;
+    let mut element = [&head[..], &[0xFE, 0xFF, 0x00, 0xE0], &(padded as u32).to_le_bytes(), bytes].concat();
+    element.resize(28 + padded, 0);
+    [element, vec![0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]].concat()
+}
+
+/// [`RGB`] in two rows as a JPEG 2000 codestream (OpenJPEG, lossless), with its component transform or without.
+fn jpeg_2000(transformed: bool) -> Vec<u8> {
+    let (flag, data) = if transformed {
+        (1, "ff90000a00000000002b0001ff93cfb41c08f7da9f0eb8a1df80380de64d2ae1f539df803001581939736fffd9")
+    } else {
+        (
+            0,
+            "ff90000a0000000000350001ff93df80500df37fcd2b5e396c82dcdf805008f7ff6394c8765ab7bfdf8050087daab7e3e59de1055fffd9",
+        )
+    };
+    let head = "ff4fff51002f00000000000400000002000000000000000000000004000000020000000000000000\
+                0003070101070101070101ff52000c00000001000004040001ff5c00044040";
+    let hex = [head, data].concat();
+    let mut bytes: Vec<u8> =
+        (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).expect("hexadecimal")).collect();
+    let cod = bytes.windows(2).position(|pair| pair == [0xFF, 0x52]).expect("COD");
+    bytes[cod + 8] = flag;
+    bytes
+}
+
+#[test]
+fn ybr_is_read_as_its_luma() {
+    let pixels: Vec<[u8; 3]> = RGB.into_iter().chain(RGB).map(ybr).collect();
+    let luma: Vec<f32> = pixels.iter().map(|pixel| f32::from(pixel[0]) / 255.0).collect();
+    let plane = |channel: usize| pixels.iter().map(move |pixel| pixel[channel]).collect::<Vec<u8>>();
+    let planes = [plane(0), plane(1), plane(2)].concat();
+    let rle = {
+        let offsets = [3, 64, 73, 82].into_iter().chain([0; 12]).flat_map(u32::to_le_bytes);
+        // Literal runs (PS3.5, G.3.1).
+        let segments = planes.chunks(8).flat_map(|plane| [&[7][..], plane].concat());
+        fragment(&offsets.chain(segments).collect::<Vec<u8>>())
+    };
+    let with = |photometric: &str, further: &[Vec<u8>]| [colour(photometric, 4, 2), further.to_vec()].concat();
+    let native = |bytes: &[u8]| element(0x7FE0, 0x10, "OB", bytes);
+    let cases = [
+        ("interleaved", file(EXPLICIT, &with("YBR_FULL", &[native(&pixels.concat())]))),
+        ("planes", file(EXPLICIT, &with("YBR_FULL", &[short(0x28, 0x06, 1), native(&planes)]))),
+        ("RLE", file("1.2.840.10008.1.2.5", &with("YBR_FULL", &[short(0x28, 0x06, 1), rle]))),
+    ];
+    for (name, bytes) in cases {
+        let film = Radiograph::decode(name, &bytes).expect(name);
+        assert_eq!(film.pixels, luma, "{name}");
+        // 255, 255, 255 and 190 between the largest and the smallest.
+        let chroma = (3.0 * 255.0 + 190.0) / 4.0 / 255.0;
+        assert!((film.provenance.chroma - chroma).abs() < 0.01, "{name}: {}", film.provenance.chroma);
+    }
+    // Luma of two pixels, then their chroma (PS3.3, C.7.6.3.1.2, YBR_FULL_422): 130 and 125 grey, 100 and 50 red.
+    let halved = native(&[130, 125, 128, 128, 100, 50, 90, 200]);
+    let film = decode(&[colour("YBR_FULL_422", 4, 1), vec![halved]].concat());
+    assert_eq!(film.pixels, [130, 125, 100, 50].map(|luma| luma as f32 / 255.0));
+    assert!(film.provenance.chroma > 0.1, "{}", film.provenance.chroma);
+}
+
+#[test]
+fn jpeg_2000_colours_are_those_after_its_transform() {
+    let syntax = "1.2.840.10008.1.2.4.90";
+    let read = |photometric: &str, transformed: bool| {
+        let elements = [colour(photometric, 4, 2), vec![fragment(&jpeg_2000(transformed))]].concat();
+        Radiograph::decode("wavelet", &file(syntax, &elements))
+    };
+    let luma = |[r, g, b]: [u8; 3]| (299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b)) as f32 / 255_000.0;
+    let rgb: Vec<f32> = RGB.into_iter().chain(RGB).map(luma).collect();
+    for (photometric, transformed) in [("YBR_RCT", true), ("RGB", true), ("RGB", false)] {
+        assert_eq!(read(photometric, transformed).expect("decodes").pixels, rgb, "{photometric}, {transformed}");
+    }
+    // Without a transform of the codec the same samples are luma and chroma: the first is the grey value.
+    let first: Vec<f32> = RGB.into_iter().chain(RGB).map(|pixel| f32::from(pixel[0]) / 255.0).collect();
+    assert_eq!(read("YBR_FULL", false).expect("decodes").pixels, first);
+    assert_eq!(read("YBR_RCT", false).expect_err("no transform").code(), "unsupported-photometric");
+}
+
+#[test]
+fn colours_that_cannot_be_known_are_refused() {
+    let native = |count: usize| element(0x7FE0, 0x10, "OB", &vec![128; count]);
+    let planes = vec![short(0x28, 0x06, 1), native(8)];
+    let cases = [
+        ("chroma not halved", "YBR_FULL_422", 4, vec![native(12)], "unsupported-photometric"),
+        ("halved chroma in planes", "YBR_FULL_422", 4, planes, "unsupported-photometric"),
+        ("halved chroma, odd width", "YBR_FULL_422", 3, vec![native(6)], "unsupported-photometric"),
+        ("halved chroma, half the bytes", "YBR_FULL_422", 4, vec![native(6)], "truncated"),
+        ("a transform that no codec undoes", "YBR_RCT", 4, vec![native(12)], "unsupported-photometric"),
+        ("studio range", "YBR_PARTIAL_422", 4, vec![native(8)], "unsupported-photometric"),
+    ];
+    for (name, photometric, columns, further, code) in cases {
+        let elements = [colour(photometric, columns, 1), further].concat();
+        let error = Radiograph::decode(name, &file(EXPLICIT, &elements)).expect_err(name);
+        assert_eq!(error.code(), code, "{error}");
+    }
 }
 
 #[test]

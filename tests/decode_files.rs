@@ -58,8 +58,8 @@ fn every_dicom_file_decodes_or_is_refused() {
         ("derived-chest-rg1-mono2-implicit-le-12bit", Ok((920, 977, 0x1753_7712_00C0_CF4D, false))),
         ("derived-chest-rg1-mono2-rescale-narrow-window", Ok((920, 977, 0x76FD_CA01_5516_AF4C, false))),
         ("derived-chest-rg1-mono2-rle-12bit-nowindow", Ok((920, 977, 0xF513_628E_AC3E_F8DF, false))),
-        ("notchest-hip-rg2-mono2-j2k-lossy", Ok((1760, 2140, 0xDD10_4860_5D53_0CE5, true))),
-        ("notchest-hip-rg2-mono2-jpeg-extended-12bit", Ok((1760, 2140, 0xD571_2099_03D0_7B1A, true))),
+        ("notchest-hip-rg2-mono2-j2k-lossy", Ok((1760, 2140, 0xAB6A_E93B_0154_C9C8, false))),
+        ("notchest-hip-rg2-mono2-jpeg-extended-12bit", Ok((1760, 2140, 0x26D3_A3C0_63BA_F2C9, false))),
         ("notchest-leg-rg3-mono1-j2k-lossless", Ok((1760, 1760, 0x680C_9F1C_93E7_FCC1, false))),
         ("notchest-leg-rg3-mono1-jpeg-lossless", Ok((1760, 1760, 0x680C_9F1C_93E7_FCC1, false))),
         ("notchest-leg-rg3-mono1-jpegls-lossless", Ok((1760, 1760, 0x680C_9F1C_93E7_FCC1, false))),
@@ -152,7 +152,7 @@ fn every_image_that_is_no_chest_film_decodes() {
         inverted.extend(film.provenance.polarity_corrected.then(|| path.to_owned()));
     }
     assert!(count >= 239, "{count} images");
-    assert!(inverted.len() <= 1, "taken for inverted chest films: {inverted:?}");
+    assert!(inverted.is_empty(), "taken for inverted chest films: {inverted:?}");
 }
 
 #[test]

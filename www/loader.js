@@ -38,6 +38,11 @@ async function openFrame(assets) {
   const shown = new Promise((resolve) => frame.addEventListener('load', resolve, { once: true }));
   document.getElementById('place')?.append(frame);
   await shown;
+  // It cannot: the policy turns every address into an error page, which loads like any other.
+  frame.addEventListener('load', () => {
+    frame.remove();
+    showFailure('The application tried to leave this page and was stopped. Reload it.', 'left');
+  });
   const { port1, port2 } = new MessageChannel();
   const context = {
     version: assets.version,
@@ -105,8 +110,10 @@ function listen(port, workers, assets, planned) {
       case 'settled': {
         starting(false);
         const backend = message.backend === 'webgpu' ? 'webgpu' : 'cpu';
-        if (planned.backend === 'auto' || message.reason) remember(backend, message.reason, assets.version);
-        return showEngine(backend, message.reason || planned.reason);
+        const reason = String(message.reason).slice(0, 300);
+        // What was asked for in the address says nothing of the machine; a failure does.
+        if (planned.backend === 'auto' || (planned.backend === 'webgpu' && backend === 'cpu')) remember(backend, reason, assets.version);
+        return showEngine(backend, reason || planned.reason);
       }
       case 'save':
         return save(message.name, new Blob([message.text], { type: message.type }));

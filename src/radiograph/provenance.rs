@@ -43,7 +43,7 @@ pub enum Photometric {
     Monochrome1,
     /// The smallest sample is black.
     Monochrome2,
-    /// Colour, read as luma.
+    /// Colour, read as luma: RGB, or one of the YBR forms that are turned into it.
     Rgb,
 }
 

@@ -109,6 +109,27 @@ impl Plane {
         Self { pixels, chroma: chroma as f32 }
     }
 
+    /// Luma of interleaved luma, blue and red chroma (DICOM YBR_FULL, PS3.3 C.7.6.3.1.2), full range of `bits` bits.
+    #[cfg(feature = "dicom")]
+    pub(super) fn of_ybr(samples: &[u16], bits: u16) -> Self {
+        let (max, zero) = (f64::from((1_u32 << bits) - 1), f64::from(1_u32 << (bits - 1)));
+        let mut chroma = 0.0;
+        let pixels = samples
+            .chunks_exact(3)
+            .map(|pixel| {
+                let [luma, blue, red] = [pixel[0], pixel[1], pixel[2]].map(f64::from);
+                let (blue, red) = (blue - zero, red - zero);
+                // The inverse of the standard's formula, to its four decimals.
+                let rgb = [luma + 1.402 * red, luma - 0.3441 * blue - 0.7141 * red, luma + 1.772 * blue];
+                let [r, g, b] = rgb.map(|value| value.clamp(0.0, max));
+                chroma += r.max(g).max(b) - r.min(g).min(b);
+                (luma.min(max) / max) as f32
+            })
+            .collect::<Vec<_>>();
+        let chroma = chroma / (max * pixels.len().max(1) as f64);
+        Self { pixels, chroma: chroma as f32 }
+    }
+
     /// `None` for floating-point images, whose range is not defined.
     fn of_image(image: &DynamicImage) -> Option<Self> {
         let wide = |bytes: &[u8]| bytes.iter().map(|&value| u16::from(value)).collect::<Vec<_>>();

@@ -67,12 +67,13 @@ fn with_seeded_head(mut tensors: NamedTensors) -> NamedTensors {
     tensors
 }
 
-fn close(found: f32, wanted: f32, what: &str) {
-    assert!((found - wanted).abs() <= 0.01 * wanted.abs(), "{what}: {found} instead of {wanted}");
+fn close(found: f64, wanted: f64, tolerance: f64, what: &str) {
+    assert!((found - wanted).abs() <= tolerance * wanted.abs(), "{what}: {found} instead of {wanted}");
 }
 
-/// Adam steps on one batch: the first `steps` losses within 1 % of PyTorch's, and the first gradient norms too.
-fn train_like_pytorch(mode: NormMode, key: &str, steps: usize) {
+/// Ten Adam steps on one batch: losses against PyTorch's within 1 %, or within `loss_spread` where that is more, and
+/// the first gradient of every parameter, by its norm, against PyTorch's in 64 bits within `tolerance`.
+fn train_like_pytorch(mode: NormMode, key: &str, tolerance: f64) {
     let Some(tensors) = imagenet() else { return };
     let device = Device::flex().autodiff();
     let wanted = &fixture("efficientnet_lite0_training.json")[key];
@@ -80,33 +81,50 @@ fn train_like_pytorch(mode: NormMode, key: &str, steps: usize) {
     let mut optimizer = AdamConfig::new().with_epsilon(1e-8).init();
     let images = wave_on(4, &device);
     let labels = Tensor::<1, Int>::from_data([0, 1, 2, 0], &device);
-    for (step, wanted_loss) in numbers(&wanted["losses"]).into_iter().take(steps).enumerate() {
+    for (step, wanted_loss) in numbers(&wanted["losses"]).into_iter().enumerate() {
         let logits = model.classify(pool(model.feature_map(images.clone(), mode)));
         let loss = burn::nn::loss::CrossEntropyLossConfig::new().init(&device).forward(logits, labels.clone());
-        close(loss.clone().into_scalar::<f32>(), wanted_loss, &format!("{key}, loss of step {step}"));
+        let spread = wanted["loss_spread"][step].as_f64().unwrap_or_default();
+        let value = loss.clone().into_scalar::<f64>();
+        println!("{key}, step {step}: {value:.4}, PyTorch {wanted_loss:.4}");
+        close(value, wanted_loss.into(), spread.max(0.01), &format!("{key}, loss of step {step}"));
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
         if step == 0 {
-            let norms = &wanted["first_gradient_norms"];
-            let norm = |square: f64| square.sqrt() as f32;
-            let all = trainer::training::squared_norms(&model, &gradients);
-            close(norm(all.iter().map(|(_, square)| square).sum()), norms["all"].as_f64().expect("all") as f32, "all");
-            let of = |name: &str| norm(all.iter().find(|(n, _)| n == name).expect(name).1);
-            close(of("classifier_weight"), norms["fc_weight"].as_f64().expect("fc") as f32, "fc_weight");
-            close(of("stem.weight"), norms["conv_stem"].as_f64().expect("stem") as f32, "conv_stem");
+            first_gradients(&trainer::training::squared_norms(&model, &gradients), wanted, tolerance);
         }
         model = optimizer.step(1e-4, model, gradients);
     }
 }
 
-#[test]
-fn training_with_batch_statistics_follows_pytorch() {
-    train_like_pytorch(NormMode::Batch { momentum: 0.01 }, "batch_norm_training_mode", 10);
+fn first_gradients(squares: &[(String, f64)], wanted: &Value, tolerance: f64) {
+    let norms = &wanted["first_gradient_norms"];
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let all = squares.iter().map(|(_, square)| square).sum::<f64>().sqrt();
+    close(all, number(&norms["all"]), 0.01, "all");
+    let exact = wanted["first_gradient_norms_float64"].as_object().expect("norms by name");
+    assert_eq!(squares.len(), exact.len());
+    // Some gradients are nothing, such as that of a bias that the next batch norm takes out again: absolute for them.
+    let error = |(name, square): &(String, f64)| {
+        let exact = number(&exact[name]);
+        (square.sqrt() - exact).abs() / exact.max(1e-5 * all)
+    };
+    let worst = squares.iter().max_by(|a, b| error(a).total_cmp(&error(b))).expect("parameters");
+    println!("largest error of a gradient norm: {:.5}, {}", error(worst), worst.0);
+    assert!(error(worst) < tolerance, "{}: {}", worst.0, error(worst));
 }
 
-/// Eight steps. With frozen statistics the loss is rough: the scale of a norm gets its gradient as a difference of two
-/// nearly equal sums (it is folded into the weights on the fly), Adam makes whole steps of what is left of it, and the
-/// ninth and tenth losses are 4 and 10 % above PyTorch's.
+/// PyTorch's own gradients in 32 bits are up to 2.3 % off here (the norm after the stem).
+#[test]
+fn training_with_batch_statistics_follows_pytorch() {
+    train_like_pytorch(NormMode::Batch { momentum: 0.01 }, "batch_norm_training_mode", 0.05);
+}
+
+/// From the sixth step on the losses are decided by rounding: Adam makes whole steps (1e-4) of gradients that are
+/// next to nothing, and the loss is rough. PyTorch's own runs differ as much once its weights are changed by 1e-7 or
+/// the norms are folded into them: by 1.3 % in the sixth step, 6.4 in the eighth and 18 % in the tenth
+/// (`loss_spread`); in 64 bits its tenth loss is 9 % above the one in 32. Its folded gradients are the more exact ones
+/// (largest error 0.09 %, against 0.26 %); here it is 0.01 %.
 #[test]
 fn training_with_frozen_statistics_follows_pytorch() {
-    train_like_pytorch(NormMode::Frozen, "batch_norm_frozen_statistics", 8);
+    train_like_pytorch(NormMode::Frozen, "batch_norm_frozen_statistics", 0.002);
 }

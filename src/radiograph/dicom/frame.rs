@@ -21,8 +21,31 @@ pub(super) struct Layout {
     pub(super) signed: bool,
     /// Three channels in three planes instead of pixel by pixel.
     pub(super) planar: bool,
-    /// Photometric interpretation RGB: the codec must not turn the samples from YCbCr.
-    pub(super) rgb: bool,
+    pub(super) colour: Colour,
+}
+
+/// What the samples of a pixel are (PS3.3, C.7.6.3.1.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Colour {
+    /// MONOCHROME1 or 2.
+    Grey,
+    /// RGB: a codec must not turn the samples from anything.
+    Rgb,
+    /// YBR_FULL: luma, blue and red chroma.
+    Ybr,
+    /// YBR_FULL_422: two lumas, then the chroma of both.
+    Ybr422,
+    /// YBR_ICT or YBR_RCT: RGB again once JPEG 2000 has undone its component transform.
+    Transformed,
+}
+
+/// A decoded frame.
+#[derive(Debug)]
+pub(super) struct Frame {
+    /// `rows * columns * channels` values, interleaved.
+    pub(super) samples: Vec<i32>,
+    /// The three channels are luma, blue and red chroma instead of red, green and blue.
+    pub(super) ybr: bool,
 }
 
 impl Layout {
@@ -38,24 +61,34 @@ impl Layout {
     }
 }
 
-/// Decodes the first frame: `rows * columns * channels` values, interleaved.
+/// Decodes the first frame.
 pub(super) fn first(
     file: &str,
     transfer_syntax: &str,
     layout: &Layout,
     pixel_data: PixelData<'_>,
-) -> Result<Vec<i32>, Error> {
+) -> Result<Frame, Error> {
     check_size(file, layout.columns.into(), layout.rows.into())?;
     match pixel_data {
         PixelData::Native { bytes, swap } => {
-            let needed = layout.samples() as u64 * u64::from(layout.bits_allocated / 8) * u64::from(layout.frames);
+            let size =
+                |samples: usize| samples as u64 * u64::from(layout.bits_allocated / 8) * u64::from(layout.frames);
+            let subsampled = layout.colour == Colour::Ybr422;
+            // A common mislabelling; whether the samples are RGB or YBR_FULL then, nothing says.
+            if subsampled && bytes.len() as u64 >= size(layout.samples()) {
+                return Err(photometric(file, "YBR_FULL_422 whose chroma is not halved"));
+            }
+            let stored = if subsampled { layout.samples() / 3 * 2 } else { layout.samples() };
+            let needed = size(stored);
             if (bytes.len() as u64) < needed {
                 return Err(Error::Truncated {
                     file: file.into(),
                     reason: format!("the image needs {needed} bytes of pixel data, {} are there", bytes.len()),
                 });
             }
-            Ok(words(layout, bytes, swap))
+            let ybr = layout.colour != Colour::Ybr422 && raw_colour(file, layout)?;
+            let samples = words(layout, bytes, swap, stored);
+            Ok(if subsampled { Frame { samples: pairs(&samples), ybr: true } } else { Frame { samples, ybr } })
         }
         PixelData::Encapsulated { offsets, fragments } => {
             let frame = first_frame(file, layout.frames, &offsets, &fragments)?;
@@ -67,8 +100,27 @@ pub(super) fn first(
     }
 }
 
-fn words(layout: &Layout, bytes: &[u8], swap: bool) -> Vec<i32> {
-    let count = layout.samples();
+fn photometric(file: &str, what: &str) -> Error {
+    Error::UnsupportedPhotometric { file: file.into(), what: format!("photometric interpretation {what}") }
+}
+
+/// Whether the samples of a coding that transforms no colours are YBR_FULL.
+fn raw_colour(file: &str, layout: &Layout) -> Result<bool, Error> {
+    match layout.colour {
+        Colour::Grey | Colour::Rgb => Ok(false),
+        Colour::Ybr => Ok(true),
+        Colour::Ybr422 => Err(photometric(file, "YBR_FULL_422 in this transfer syntax")),
+        Colour::Transformed => Err(photometric(file, "YBR_ICT or YBR_RCT without its JPEG 2000 transform")),
+    }
+}
+
+/// Two lumas, blue and red chroma to two pixels (PS3.3, C.7.6.3.1.2, YBR_FULL_422).
+fn pairs(samples: &[i32]) -> Vec<i32> {
+    samples.chunks_exact(4).flat_map(|group| [group[0], group[2], group[3], group[1], group[2], group[3]]).collect()
+}
+
+/// The first `count` values.
+fn words(layout: &Layout, bytes: &[u8], swap: bool, count: usize) -> Vec<i32> {
     let values: Vec<i32> = match (layout.bits_allocated, swap) {
         // Bytes in big-endian words: the first of a pair comes second (PS3.5, 7.3 and 8.1.1).
         (8, true) => (0..count).map(|i| layout.value(bytes.get(i ^ 1).copied().unwrap_or_default().into())).collect(),
@@ -112,7 +164,7 @@ fn first_frame(file: &str, frames: u32, offsets: &[u32], fragments: &[&[u8]]) ->
     Ok(fragments[..count].concat())
 }
 
-fn encapsulated(file: &str, transfer_syntax: &str, layout: &Layout, frame: &[u8]) -> Result<Vec<i32>, Error> {
+fn encapsulated(file: &str, transfer_syntax: &str, layout: &Layout, frame: &[u8]) -> Result<Frame, Error> {
     let corrupt = |reason: String| Error::Corrupt { file: file.into(), reason };
     match transfer_syntax {
         uids::ENCAPSULATED_UNCOMPRESSED_EXPLICIT_VR_LITTLE_ENDIAN => {
@@ -120,6 +172,7 @@ fn encapsulated(file: &str, transfer_syntax: &str, layout: &Layout, frame: &[u8]
             first(file, transfer_syntax, &Layout { frames: 1, ..*layout }, native)
         }
         uids::RLE_LOSSLESS => {
+            let ybr = raw_colour(file, layout)?;
             let bytes_per_sample = usize::from(layout.bits_allocated / 8);
             let pixels = usize::from(layout.rows) * usize::from(layout.columns);
             let planes = rle::decode(frame, usize::from(layout.channels) * bytes_per_sample, pixels)
@@ -130,18 +183,23 @@ fn encapsulated(file: &str, transfer_syntax: &str, layout: &Layout, frame: &[u8]
                 segments.iter().fold(0, |word, segment| word << 8 | u32::from(segment[pixel]))
             };
             let channels = usize::from(layout.channels);
-            Ok((0..pixels * channels).map(|i| layout.value(word(i / channels, i % channels))).collect())
+            let samples = (0..pixels * channels).map(|i| layout.value(word(i / channels, i % channels))).collect();
+            Ok(Frame { samples, ybr })
         }
         uids::JPEG_BASELINE8_BIT | uids::JPEG_EXTENDED12_BIT | uids::JPEG_LOSSLESS | uids::JPEG_LOSSLESS_SV1 => {
             let header = jpeg::header(file, frame)?;
             check_geometry(file, layout, header.width.into(), header.height.into(), header.components.into())?;
-            let samples = jpeg::decode(file, frame, layout.rgb).map_err(|error| match error {
+            // Lossy JPEG comes out as RGB, lossless JPEG as it was put in.
+            let ybr = header.process == 0xC3 && raw_colour(file, layout)?;
+            let decoded = jpeg::decode(file, frame, layout.colour == Colour::Rgb).map_err(|error| match error {
                 Error::UnsupportedImage { what, .. } => unsupported(file, transfer_syntax, what),
                 other => other,
             })?;
-            Ok(samples.samples.iter().map(|&sample| layout.value(sample.into())).collect())
+            let samples = decoded.samples.iter().map(|&sample| layout.value(sample.into())).collect();
+            Ok(Frame { samples, ybr })
         }
         uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => {
+            let ybr = raw_colour(file, layout)?;
             let header = jpeg::header(file, frame)?;
             check_geometry(file, layout, header.width.into(), header.height.into(), header.components.into())?;
             let decoded = jpegls::decode(frame, layout.columns.into(), layout.rows.into());
@@ -149,7 +207,7 @@ fn encapsulated(file: &str, transfer_syntax: &str, layout: &Layout, frame: &[u8]
                 jpegls::CodecError::Unsupported(what) => unsupported(file, transfer_syntax, what),
                 error => corrupt(format!("JPEG-LS: {error}")),
             })?;
-            Ok(samples.iter().map(|&sample| layout.value(sample.into())).collect())
+            Ok(Frame { samples: samples.iter().map(|&sample| layout.value(sample.into())).collect(), ybr })
         }
         uids::JPEG2000_LOSSLESS | uids::JPEG2000 => jpeg_2000(file, transfer_syntax, layout, frame),
         _ => Err(unsupported(file, transfer_syntax, "there is no decoder for it".into())),
@@ -176,10 +234,12 @@ fn check_geometry(file: &str, layout: &Layout, width: u32, height: u32, channels
 
 /// JPEG 2000 by `hayro-jpeg2000` (safe Rust, no SIMD). The codestream header (ISO/IEC 15444-1, A.5.1) is checked first:
 /// exactly the declared image, unsigned, not subsampled, in at most 4,096 tiles.
-fn jpeg_2000(file: &str, transfer_syntax: &str, layout: &Layout, frame: &[u8]) -> Result<Vec<i32>, Error> {
+fn jpeg_2000(file: &str, transfer_syntax: &str, layout: &Layout, frame: &[u8]) -> Result<Frame, Error> {
     let corrupt = |reason: &str| Error::Corrupt { file: file.into(), reason: format!("JPEG 2000: {reason}") };
     let start = frame.windows(4).position(|bytes| bytes == [0xFF, 0x4F, 0xFF, 0x51]);
-    let size = start.and_then(|start| frame.get(start + 8..)).ok_or_else(|| corrupt("no SIZ marker"))?;
+    // The bare codestream (PS3.5, A.4.4): a file header around it would have colours of its own.
+    let frame = &frame[start.ok_or_else(|| corrupt("no SIZ marker"))?..];
+    let size = frame.get(8..).ok_or_else(|| corrupt("no SIZ marker"))?;
     let (fields, components) = size.split_at_checked(34).ok_or_else(|| corrupt("the SIZ marker stops"))?;
     let field = |i: usize| u32::from_be_bytes([fields[4 * i], fields[4 * i + 1], fields[4 * i + 2], fields[4 * i + 3]]);
     let [right, bottom, left, top, tile_width, tile_height] = [0, 1, 2, 3, 4, 5].map(field);
@@ -198,6 +258,10 @@ fn jpeg_2000(file: &str, transfer_syntax: &str, layout: &Layout, frame: &[u8]) -
         let reason = "signed, subsampled or deeper than 16 bits".to_owned();
         return Err(unsupported(file, transfer_syntax, reason));
     }
+    let ybr = match layout.colour {
+        Colour::Transformed if component_transform(frame) => false,
+        _ => raw_colour(file, layout)?,
+    };
     let settings =
         hayro_jpeg2000::DecodeSettings { resolve_palette_indices: false, strict: true, target_resolution: None };
     let mut context = hayro_jpeg2000::DecoderContext::default();
@@ -214,7 +278,21 @@ fn jpeg_2000(file: &str, transfer_syntax: &str, layout: &Layout, frame: &[u8]) -
         layout.value((sample + 0.5).floor().clamp(0.0, most) as u32)
     };
     let precisions = components.chunks_exact(3).map(|c| c[0]).collect::<Vec<_>>();
-    Ok((0..pixels)
+    let samples = (0..pixels)
         .flat_map(|i| planes.iter().zip(&precisions).map(move |(plane, &precision)| value(plane[i], precision)))
-        .collect())
+        .collect();
+    Ok(Frame { samples, ybr })
+}
+
+/// Whether the COD marker of the main header (ISO/IEC 15444-1, A.6.1) names a component transform.
+fn component_transform(codestream: &[u8]) -> bool {
+    let mut rest = &codestream[2..];
+    while let [0xFF, marker, high, low, segment @ ..] = rest {
+        match marker {
+            0x52 => return segment.get(4) == Some(&1),
+            0x90 | 0xD9 => return false,
+            _ => rest = segment.get(usize::from(u16::from_be_bytes([*high, *low])).saturating_sub(2)..).unwrap_or(&[]),
+        }
+    }
+    false
 }

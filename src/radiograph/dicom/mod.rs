@@ -11,7 +11,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
 use self::dataset::{Dataset, PixelData};
-use self::frame::Layout;
+use self::frame::{Colour, Frame, Layout};
 use super::raster::Plane;
 use super::{GreyMapping, Photometric, Provenance, Radiograph, ViewPosition, check_size, polarity};
 use crate::Error;
@@ -37,13 +37,17 @@ pub(super) fn decode(file: &str, bytes: &[u8]) -> Result<Radiograph, Error> {
     let (layout, photometric) = attributes.layout()?;
     let (width, height) = (usize::from(layout.columns), usize::from(layout.rows));
     let mut provenance = attributes.provenance(&dataset, &layout, photometric);
-    let samples = frame::first(file, &dataset.transfer_syntax, &layout, dataset.pixel_data())?;
+    let Frame { samples, ybr } = frame::first(file, &dataset.transfer_syntax, &layout, dataset.pixel_data())?;
     if samples.len() != width * height * usize::from(layout.channels) {
         return Err(Error::Corrupt { file: file.into(), reason: "the pixel data hold another size".into() });
     }
     if photometric == Photometric::Rgb {
         let samples = samples.iter().map(|&value| value.clamp(0, 0xFFFF) as u16).collect::<Vec<_>>();
-        let plane = Plane::of_samples(&samples, 3, false, (1 << layout.bits_stored) - 1);
+        let plane = if ybr {
+            Plane::of_ybr(&samples, layout.bits_stored)
+        } else {
+            Plane::of_samples(&samples, 3, false, (1 << layout.bits_stored) - 1)
+        };
         provenance.chroma = plane.chroma;
         provenance.window = Some(GreyMapping::AsStored);
         return Ok(Radiograph { width, height, pixels: plane.pixels, provenance });
@@ -105,11 +109,13 @@ impl Attributes<'_> {
         check_size(self.file, columns.into(), rows.into())?;
         let channels = self.integer(tags::SAMPLES_PER_PIXEL).unwrap_or(1);
         let name = self.code(tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
-        let photometric = match (name.as_str(), channels) {
-            ("MONOCHROME1", 1) => Photometric::Monochrome1,
-            ("MONOCHROME2", 1) => Photometric::Monochrome2,
-            // Codecs turn these into RGB; uncompressed YBR is refused below.
-            ("RGB" | "YBR_FULL" | "YBR_FULL_422" | "YBR_ICT" | "YBR_RCT", 3) => Photometric::Rgb,
+        let (photometric, colour) = match (name.as_str(), channels) {
+            ("MONOCHROME1", 1) => (Photometric::Monochrome1, Colour::Grey),
+            ("MONOCHROME2", 1) => (Photometric::Monochrome2, Colour::Grey),
+            ("RGB", 3) => (Photometric::Rgb, Colour::Rgb),
+            ("YBR_FULL", 3) => (Photometric::Rgb, Colour::Ybr),
+            ("YBR_FULL_422", 3) => (Photometric::Rgb, Colour::Ybr422),
+            ("YBR_ICT" | "YBR_RCT", 3) => (Photometric::Rgb, Colour::Transformed),
             // The name is a code of the standard or nothing that is repeated.
             ("PALETTE COLOR" | "ARGB" | "CMYK" | "HSV" | "YBR_PARTIAL_420" | "YBR_PARTIAL_422", _) => {
                 return Err(self.unsupported(format!("photometric interpretation {name}")));
@@ -128,6 +134,10 @@ impl Attributes<'_> {
             let reason = format!("DICOM: {bits_stored} bits stored up to bit {high_bit} of {bits_allocated}");
             return Err(Error::Corrupt { file: self.file.into(), reason });
         }
+        let planar = self.integer(tags::PLANAR_CONFIGURATION) == Some(1);
+        if colour == Colour::Ybr422 && (planar || columns % 2 != 0) {
+            return Err(self.unsupported("photometric interpretation YBR_FULL_422 in planes or of odd width"));
+        }
         let frames = self.integer(tags::NUMBER_OF_FRAMES).unwrap_or(1).clamp(1, u32::MAX.into());
         let layout = Layout {
             rows,
@@ -138,8 +148,8 @@ impl Attributes<'_> {
             bits_stored: bits_stored as u16,
             high_bit: high_bit as u16,
             signed: self.integer(tags::PIXEL_REPRESENTATION) == Some(1),
-            planar: self.integer(tags::PLANAR_CONFIGURATION) == Some(1),
-            rgb: name == "RGB",
+            planar,
+            colour,
         };
         Ok((layout, photometric))
     }

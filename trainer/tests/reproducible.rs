@@ -1,0 +1,104 @@
+//! The same seed gives the same weights, file for file, also when a run is stopped and resumed.
+
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use sha2::{Digest, Sha256};
+
+const RECIPE: &str = r#"
+name = "tiny"
+epochs = 2
+batch = 3
+frozen_blocks = 9
+patience = 2
+[head]
+steps = 20
+"#;
+
+/// Eighteen films to train on and six to validate, of three labels: noise under a bright bar whose place is the label.
+fn films(folder: &Path) -> PathBuf {
+    let mut manifest = "path,label,patient_id,split\n".to_owned();
+    let mut state = 1_u32;
+    for index in 0..24_u32 {
+        let (label, split) = (index % 3, if index < 18 { "train" } else { "val" });
+        let film = image::GrayImage::from_fn(96, 80, |x, _| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let bar = if x / 32 == label { 120 } else { 20 };
+            image::Luma([bar + (state >> 24) as u8 / 4])
+        });
+        film.save(folder.join(format!("{index}.png"))).expect("a film");
+        manifest += &format!("{index}.png,{},{index},{split}\n", ["covid", "normal", "pneumonia"][label as usize]);
+    }
+    let path = folder.join("films.csv");
+    std::fs::write(&path, manifest).expect("a manifest");
+    std::fs::write(folder.join("tiny.toml"), RECIPE).expect("a recipe");
+    path
+}
+
+/// ImageNet weights where they are, otherwise the released ones, which have no batch norms.
+fn init() -> PathBuf {
+    let imagenet = trainer::pretrained::default_path();
+    let released = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(trainer::cli::RELEASED_WEIGHTS);
+    if imagenet.exists() { imagenet } else { released }
+}
+
+fn command(manifest: &Path, out: &Path, further: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+    command.arg("train").arg(manifest).arg("--out").arg(out).arg("--init").arg(init());
+    command.arg("--recipe").arg(manifest.with_file_name("tiny.toml")).args(further);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn train(manifest: &Path, out: &Path, further: &[&str]) {
+    let done = command(manifest, out, further).output().expect("the trainer starts");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// Starts a run and presses Ctrl-C when a line of its output begins with `line`.
+fn stop_at(line: &str, manifest: &Path, out: &Path, further: &[&str]) {
+    let mut child = command(manifest, out, further).spawn().expect("the trainer starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    lines.find(|found| found.as_ref().is_ok_and(|found| found.starts_with(line))).expect(line).expect("a line");
+    let stopped = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    assert!(stopped.success());
+    lines.for_each(drop);
+    let end = child.wait_with_output().expect("an end");
+    let message = String::from_utf8_lossy(&end.stderr);
+    assert!(!end.status.success() && message.contains("--resume"), "{message}");
+}
+
+/// Digest of the best weights, and the metrics without the speed.
+fn result(out: &Path) -> (Vec<u8>, Vec<serde_json::Value>) {
+    let weights = std::fs::read(out.join("best.safetensors")).expect("the best weights");
+    let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
+    let line = |line: &str| {
+        let mut metrics: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        metrics.as_object_mut().expect("an object").remove("images_per_s").expect("a speed");
+        metrics
+    };
+    (Sha256::digest(weights).to_vec(), metrics.lines().map(line).collect())
+}
+
+#[test]
+fn equal_runs_and_a_resumed_one_give_equal_weights() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifest = films(folder.path());
+    let [first, again, stopped, other] = ["first", "again", "stopped", "other"].map(|name| folder.path().join(name));
+    train(&manifest, &first, &["--seed", "7"]);
+    let wanted = result(&first);
+    assert_eq!(wanted.1.len(), 2, "a line for each epoch");
+    train(&manifest, &again, &["--seed", "7"]);
+    assert_eq!(result(&again), wanted, "the same run again");
+    // Within the first epoch, then within the second.
+    stop_at("head on frozen features", &manifest, &stopped, &["--seed", "7"]);
+    assert!(!stopped.join("metrics.jsonl").exists(), "no epoch is over");
+    stop_at("epoch  1", &manifest, &stopped, &["--seed", "7", "--resume"]);
+    train(&manifest, &stopped, &["--seed", "7", "--resume"]);
+    assert_eq!(result(&stopped), wanted, "stopped twice and resumed");
+    train(&manifest, &other, &["--seed", "8", "--epochs", "1"]);
+    assert_ne!(result(&other).1[0], wanted.1[0], "another seed");
+}
