@@ -13,7 +13,7 @@ import { launch, phantom, png, serve, settled, SOURCES } from './site.js';
 
 /** Films of the long run, and what it may cost. */
 const MANY = Number(process.env.DEEPBREATH_MANY_FILMS ?? 500);
-const LARGEST_TASK = 50; // milliseconds of the page's main thread
+const LARGEST_TASK = 50; // milliseconds of processor time on a main thread
 const LARGEST_GROWTH = 24e6; // bytes of the page's heap, from the first tenth to the end
 
 /** @type {Awaited<ReturnType<typeof serve>>} */
@@ -39,12 +39,13 @@ after(async () => {
 /** A picture of one grey. @param {string} name @param {number} grey */
 const plain = (name, grey) => ({ name, mimeType: 'image/png', buffer: png(64, 64, () => grey) });
 
-const waitRead = (/** @type {number} */ count) => app.locator('#progress-text', { hasText: `${count} read` }).waitFor({ timeout: 120_000 });
+const waitRead = (/** @type {number} */ count) => app.locator('#progress-text', { hasText: new RegExp(`^${count} read`) }).waitFor({ timeout: 120_000 });
 const names = () => app.locator('#table-body .opener').allInnerTexts();
 
 describe('files to take away', () => {
   /** @param {Partial<Film> & { name: string }} film @returns {Film} */
   const film = (film) => ({ id: 0, file: new File([], film.name), state: 'done', time: '2026-11-23T05:00:00.000Z', ...film });
+  /** @type {import('../../www/client.js').Assessment} */
   const assessment = {
     file: 'a', findings: [{ label: 'covid', probability: 0.25 }, { label: '=normal', probability: 0.75 }], call: 'covid', refused: false, reasons: [],
     provenance: { format: 'png', notes: [] }, saliency: [], backend: 'cpu', timings: { decode: 1, preprocess: 1, forward: 1, explain: 1, total: 12.4 }, weights: '0123456789ab',
@@ -161,7 +162,7 @@ describe('the list', () => {
   });
 
   test('CSV and JSON are saved with where the numbers come from', async () => {
-    await give(app, [drawn('a.png'), plain('=b.png', 40), { name: 'c.txt', mimeType: 'text/plain', buffer: Buffer.from('no') }]);
+    await give(app, [drawn('=a.png'), plain('b.png', 40), { name: 'c.txt', mimeType: 'text/plain', buffer: Buffer.from('no') }]);
     await waitRead(3);
     /** @param {string} id */
     const saved = async (id) => {
@@ -174,8 +175,8 @@ describe('the list', () => {
     assert.ok(head.startsWith('file,state,call,probability_covid,probability_normal,probability_pneumonia,reasons,'), head);
     assert.equal(rows.length, 3);
     const weights = await app.locator('#facts').evaluate((facts) => [...facts.querySelectorAll('dt')].find((name) => name.textContent === 'Weights')?.nextElementSibling?.textContent ?? '');
-    for (const row of rows.slice(0, 2)) assert.ok(row.includes(`,${weights},cpu,`), row);
-    assert.ok(rows[1]?.startsWith("'=b.png,"), rows[1]);
+    for (const row of rows.slice(0, 2)) assert.ok(row.includes(`,${weights},cpu,`), `${weights}: ${row}`);
+    assert.ok(rows[0]?.startsWith("'=a.png,"), rows[0]);
     assert.match(rows[2] ?? '', /c\.txt,failed,.*unknown-format/);
 
     const json = await saved('#export-json');
@@ -184,7 +185,7 @@ describe('the list', () => {
     assert.match(version, /^\d+\.\d+\.\d+/);
     assert.ok(Math.abs(Date.parse(date) - Date.now()) < 600_000);
     assert.equal(settings.operatingPoint, 'balanced');
-    assert.deepEqual(results.map((/** @type {any} */ { file, state }) => [file, state]), [['a.png', 'done'], ['=b.png', 'done'], ['c.txt', 'failed']]);
+    assert.deepEqual(results.map((/** @type {any} */ { file, state }) => [file, state]), [['=a.png', 'done'], ['b.png', 'done'], ['c.txt', 'failed']]);
     assert.equal(results[0].weights, weights);
     assert.ok(Math.abs(results[0].findings.reduce((/** @type {number} */ sum, /** @type {any} */ { probability }) => sum + probability, 0) - 1) < 1e-4);
     assert.equal(results[2].error.code, 'unknown-format');
@@ -320,11 +321,7 @@ test(`${MANY} films: bounded memory, bounded rows, no long task`, async (context
       return metrics.find(({ name }) => name === 'JSHeapUsedSize')?.value ?? NaN;
     };
     await client.send('Performance.enable');
-    await app.evaluate(() => {
-      const tasks = /** @type {number[]} */ ([]);
-      Object.assign(globalThis, { longTasks: tasks });
-      new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: 'longtask' });
-    });
+    await browser.startTracing(page, { categories: ['toplevel'] });
     await app.locator('#file').setInputFiles(files);
     const tenth = Math.floor(MANY / 10);
     await app.waitForFunction((count) => Number.parseInt(document.getElementById('progress-text')?.textContent ?? '0') >= count, tenth, { timeout: 600_000 });
@@ -339,11 +336,26 @@ test(`${MANY} films: bounded memory, bounded rows, no long task`, async (context
     assert.equal(await text(app, '#progress-text'), `${MANY} read`);
     assert.ok(Math.max(...rows) < 60, `${Math.max(...rows)} rows in the document`);
     assert.ok(late - early < LARGEST_GROWTH, `the heap grew from ${early} to ${late} bytes`);
-    const tasks = await app.evaluate(() => /** @type {{ longTasks: number[] }} */ (/** @type {unknown} */ (globalThis)).longTasks);
-    context.diagnostic(`heap ${(early / 1e6).toFixed(1)} MB at ${tenth}, ${(late / 1e6).toFixed(1)} MB at ${MANY}; tasks over ${LARGEST_TASK} ms: [${tasks.map(Math.round)}]`);
-    assert.deepEqual(tasks.filter((duration) => duration > LARGEST_TASK), []);
+    const longest = Math.max(...mainThreadTasks(await browser.stopTracing()));
+    context.diagnostic(`heap ${(early / 1e6).toFixed(1)} MB at ${tenth}, ${(late / 1e6).toFixed(1)} MB at ${MANY}; longest task ${longest.toFixed(1)} ms`);
+    assert.ok(longest > 0.1 && longest <= LARGEST_TASK, `the longest task took ${longest} ms`);
   } finally {
     rmSync(folder, { recursive: true });
     await page.close();
   }
 });
+
+/**
+ * Processor time of each task of the pages' main threads, in milliseconds: unlike its duration, it does not depend on what
+ * else the machine does.
+ * @param {Buffer} trace
+ * @returns {number[]}
+ */
+function mainThreadTasks(trace) {
+  /** @type {{ traceEvents: { name: string, ph: string, pid: number, tid: number, tdur?: number, args: { name?: string } }[] }} */
+  const { traceEvents } = JSON.parse(trace.toString());
+  const main = new Set(traceEvents.filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain').map(({ pid, tid }) => `${pid} ${tid}`));
+  return traceEvents
+    .filter(({ name, ph, pid, tid }) => ph === 'X' && name === 'ThreadControllerImpl::RunTask' && main.has(`${pid} ${tid}`))
+    .map(({ tdur = 0 }) => tdur / 1000);
+}
