@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use self::table::{Spec, layers};
 use self::tensors::Source;
 use crate::Error;
-use crate::ops::{ConvSpec, conv_bias_act};
+use crate::ops::conv_bias_act;
 #[cfg(feature = "training")]
-use crate::ops::{NormSpec, batch_norm_act};
+use crate::ops::{ConvSpec, NormSpec, batch_norm_act};
 
 /// Name of the only architecture.
 pub const ARCHITECTURE: &str = "efficientnet-lite0";
