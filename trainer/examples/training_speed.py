@@ -1,4 +1,4 @@
-"""Training steps of this trainer and of PyTorch on the same processor, in turn: images a second, and their ratio.
+"""Training steps of this trainer and of PyTorch on the same processor, in turn: images a second and per CPU second, and their ratios.
 
     cargo build --release -p trainer --example training_speed
     python trainer/examples/training_speed.py [--rounds 5] [--batch 16] [--steps 6] [--threads 2]
@@ -65,20 +65,23 @@ def pytorch(batch, steps, threads):
     images, labels = torch.rand(batch, 3, 224, 224), torch.arange(batch) % 3
     for name in ("frozen", "batch"):
         model = network().train(name == "batch")
-        optimizer, total = torch.optim.AdamW(model.parameters(), 1e-4), 0.0
+        optimizer, total, busy = torch.optim.AdamW(model.parameters(), 1e-4), 0.0, 0.0
         for step in range(steps + 1):
-            start = time.perf_counter()
+            start, before = time.perf_counter(), time.process_time()
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(model(images), labels).backward()
             optimizer.step()
-            total += time.perf_counter() - start if step else 0.0
-        print(f"training, {name} statistics, batch {batch}: {batch * steps / total:.1f} images/s", flush=True)
+            if step:
+                total, busy = total + time.perf_counter() - start, busy + time.process_time() - before
+        speed, per_cpu = batch * steps / total, batch * steps / busy
+        print(f"training, {name} statistics, batch {batch}: {speed:.1f} images/s, {per_cpu:.2f} images per CPU second")
 
 
 def speeds(command, environment):
-    """Images a second by kind of statistics."""
+    """By kind of statistics: images a second, and images per CPU second."""
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return dict(re.findall(r"training, (\w+) statistics.*?: ([\d.]+) images/s", done.stdout))
+    lines = re.findall(r"training, (\w+) statistics.*?: ([\d.]+) images/s, ([\d.]+|NaN) images per CPU", done.stdout)
+    return {name: (float(speed), float(per_cpu)) for name, speed, per_cpu in lines}
 
 
 def main():
@@ -94,17 +97,19 @@ def main():
     sizes = [str(given.batch), str(given.steps)]
     ours = [TARGET / "release" / "examples" / "training_speed", *sizes]
     theirs = [sys.executable, __file__, "--pytorch", "--batch", sizes[0], "--steps", sizes[1], "--threads", str(given.threads)]
-    environment = os.environ | {"RAYON_NUM_THREADS": str(given.threads), "OMP_NUM_THREADS": str(given.threads)}
+    # Threads that wait do not spin: it would count as work.
+    environment = os.environ | dict.fromkeys(("RAYON_NUM_THREADS", "OMP_NUM_THREADS"), str(given.threads))
+    environment["OMP_WAIT_POLICY"] = "passive"
     ratios = {}
     for index in range(given.rounds):
         mine, other = speeds(ours, environment), speeds(theirs, environment)
-        for name in other:
-            if name in mine:
-                ratios.setdefault(name, []).append(float(mine[name]) / float(other[name]))
-                print(f"round {index + 1}, {name} statistics: {mine[name]} and PyTorch {other[name]} images/s")
-    for name, values in ratios.items():
+        for name in mine:
+            for what, a, b in zip(("images/s", "images per CPU second"), mine[name], other[name]):
+                ratios.setdefault((name, what), []).append(a / b)
+                print(f"round {index + 1}, {name} statistics: {a:.2f} and PyTorch {b:.2f} {what}", flush=True)
+    for (name, what), values in ratios.items():
         spread = f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
-        print(f"{name} statistics: {spread} times PyTorch's images/s, {given.threads} threads, {given.rounds} rounds")
+        print(f"{name} statistics: {spread} times PyTorch's {what}, {given.threads} threads, {given.rounds} rounds")
 
 
 if __name__ == "__main__":
