@@ -39,20 +39,24 @@ const TYPES = {
 
 /**
  * Serves a folder below a sub-path and logs every request that arrives. `blank.html` is an empty page.
- * @param {{ folder?: string, change?: (name: string, bytes: Buffer) => Buffer }} [options] `change` may alter what is sent.
+ * @param {{ folder?: string, change?: (name: string, bytes: Buffer, query: string) => Buffer }} [options]
+ *   `change` may alter what is sent.
  */
 export async function serve({ folder = DIST, change = (_, bytes) => bytes } = {}) {
   /** @type {string[]} */
   const served = [];
+  /** @type {string[]} The same with what follows a question mark. */
+  const asked = [];
   const server = createServer(async (request, response) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://localhost');
+    const { pathname, search } = new URL(request.url ?? '/', 'http://localhost');
     served.push(pathname);
+    asked.push(pathname + search);
     const name = decodeURI(pathname).slice(PREFIX.length) || 'index.html';
     const file = path.join(folder, name);
     const inside = decodeURI(pathname).startsWith(PREFIX) && file.startsWith(folder + path.sep);
     const bytes = name === 'blank.html' ? Buffer.from('<!doctype html>') : inside && (await readFile(file).catch(() => undefined));
     if (!bytes) return response.writeHead(404).end();
-    const body = change(name, bytes);
+    const body = change(name, bytes, search);
     const type = TYPES[path.extname(file)] ?? 'application/octet-stream';
     response.writeHead(200, { 'content-type': type, 'content-length': body.length }).end(body);
   });
@@ -63,7 +67,7 @@ export async function serve({ folder = DIST, change = (_, bytes) => bytes } = {}
     server.closeAllConnections();
     server.close();
   };
-  return { url: `http://localhost:${address.port}${encodeURI(PREFIX)}`, served, close };
+  return { url: `http://localhost:${address.port}${encodeURI(PREFIX)}`, served, asked, close };
 }
 
 /**
