@@ -63,8 +63,8 @@ async function load({ backend, timed, assets = given }) {
   engine = { module, classifier };
   // The known images of the weights: a wrong answer here would be a wrong answer to a film.
   await classifier.verify();
-  // Compiles shaders and fills caches, so that the first image need not.
-  await classifier.warmUp();
+  // Compiles what is left of the shaders, so that the first image need not; the processor has nothing to compile.
+  if (backend === 'webgpu') await classifier.warmUp();
   const start = performance.now();
   if (timed) await classifier.warmUp();
   return { metadata: classifier.metadata, milliseconds: performance.now() - start };
