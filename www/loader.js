@@ -8,6 +8,7 @@ import { forget, plan, remember, starting } from './loader/machine.js';
 import { Network } from './loader/network.js';
 import { offerUpdate, onForget, showEngine, showFailure, showNetwork, showStarting } from './loader/panel.js';
 import { seal, sealedFrame, styleSheets } from './loader/seal.js';
+import { themeSwitch } from './loader/theme.js';
 import { blobModule, Workers } from './loader/workers.js';
 
 /** @typedef {import('./worker.js').Backend} Backend */
@@ -22,9 +23,10 @@ const network = new Network();
 /**
  * Puts the frame into the page and the application into the frame.
  * @param {Assets} assets
+ * @param {string} theme
  * @returns {Promise<MessagePort>} The frame's end speaks on it.
  */
-async function openFrame(assets) {
+async function openFrame(assets, theme) {
   const modules = assets.names.filter((name) => name.endsWith('.js') && !name.startsWith('generated/') && name !== 'worker.js');
   const [markup, script, example, ...sources] = await Promise.all([
     assets.text('app.html'),
@@ -46,6 +48,7 @@ async function openFrame(assets) {
   const { port1, port2 } = new MessageChannel();
   const context = {
     version: assets.version,
+    theme,
     example: example && new File([example], EXAMPLE, { type: 'image/png' }),
   };
   // The frame has no origin that could be named; it is the one that was just made, and it cannot navigate.
@@ -149,9 +152,12 @@ async function main() {
   // Without a service worker between, the list has just come from the server.
   const outdated = navigator.serviceWorker?.controller ? assets.outdated() : false;
   const built = new Set(/** @type {Backend[]} */ (['cpu', 'webgpu']).filter((backend) => assets.size(`generated/${backend}/deepbreath_bg.wasm`)));
-  const [planned, port] = await Promise.all([plan(built, assets.version), openFrame(assets)]);
+  let passOn = (/** @type {import('./loader/theme.js').Theme} */ _) => {};
+  const theme = themeSwitch((chosen) => passOn(chosen));
+  const [planned, port] = await Promise.all([plan(built, assets.version), openFrame(assets, theme)]);
   document.getElementById('starting')?.remove();
   const tell = (/** @type {FromLoader} */ message) => port.postMessage(message);
+  passOn = (theme) => tell({ kind: 'theme', theme });
   network.addEventListener('change', () => tell({ kind: 'network', state: network.state }));
   let workers;
   try {
