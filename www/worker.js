@@ -135,12 +135,14 @@ function serve(line) {
 
 // A panic in the middle of an asynchronous answer settles no promise: it only comes by as an uncaught error.
 addEventListener('error', (event) => {
+  if (!stop) return;
   event.preventDefault();
-  stop?.(event.error ?? new Error(event.message));
+  stop(event.error ?? new Error(event.message));
 });
 addEventListener('unhandledrejection', (event) => {
+  if (!stop) return;
   event.preventDefault();
-  stop?.(event.reason);
+  stop(event.reason);
 });
 const print = console.error;
 console.error = (...values) => {

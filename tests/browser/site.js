@@ -95,11 +95,12 @@ export async function application(page) {
 /**
  * Waits until the application can take an image.
  * @param {import('playwright-core').Page} page
+ * @param {number} [timeout] Milliseconds.
  * @returns {Promise<import('playwright-core').Frame>}
  */
-export async function ready(page) {
+export async function ready(page, timeout) {
   const app = await application(page);
-  await settled(app);
+  await settled(app, timeout);
   return app;
 }
 
@@ -107,8 +108,8 @@ export async function ready(page) {
  * Waits until nothing is under way.
  * @param {import('playwright-core').Frame} app
  */
-export async function settled(app) {
-  await app.locator('#status:is([data-state=ready], [data-state=failed])').waitFor({ timeout: 60_000 });
+export async function settled(app, timeout = 60_000) {
+  await app.locator('#status:is([data-state=ready], [data-state=failed])').waitFor({ timeout });
   const state = await app.locator('#status').getAttribute('data-state');
   if (state !== 'ready') throw new Error(`not ready: ${await app.locator('#error-message').textContent()}`);
 }
@@ -117,11 +118,13 @@ export async function settled(app) {
  * Gives a file to the application as a user would and reads the answer from the document.
  * @param {import('playwright-core').Frame} app
  * @param {string | { name: string, mimeType: string, buffer: Buffer }} file
+ * @param {number} [timeout] Milliseconds.
  */
-export async function ask(app, file) {
+export async function ask(app, file, timeout = 60_000) {
+  const name = typeof file === 'string' ? path.basename(file) : file.name;
   await app.locator('#file').setInputFiles(file);
-  await app.locator(':is(#assessment, #error):not([hidden])').waitFor({ timeout: 60_000 });
-  await settled(app);
+  await app.locator('#assessment:not([hidden]) #facts, #error:not([hidden])', { hasText: name }).waitFor({ timeout });
+  await settled(app, timeout);
   return app.evaluate(() => {
     /** @param {string} selector */
     const text = (selector) => document.querySelector(selector)?.textContent ?? '';
