@@ -119,6 +119,28 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// A known input gave other values than when the weights were written.
+    #[error("{backend} backend: {reason}")]
+    Verification {
+        /// The engine that was running.
+        backend: String,
+        /// The largest difference, and what to do.
+        reason: String,
+    },
+    /// There is no GPU to run the network on.
+    #[error("webgpu backend: no GPU can be used here ({reason}). Use the cpu backend")]
+    NoGpu {
+        /// What the system said.
+        reason: String,
+    },
+    /// The device that runs the network went away or failed: the classifier is beyond use.
+    #[error("{backend} backend: the device was lost ({reason}). Load the classifier again, or use another backend")]
+    DeviceLost {
+        /// The engine that was running.
+        backend: String,
+        /// What the system said.
+        reason: String,
+    },
 }
 
 impl Error {
@@ -138,6 +160,9 @@ impl Error {
             Self::DicomNotBuilt { .. } => "dicom-not-built",
             Self::Weights { .. } => "weights",
             Self::Inference { .. } => "inference",
+            Self::Verification { .. } => "verification",
+            Self::NoGpu { .. } => "no-gpu",
+            Self::DeviceLost { .. } => "device-lost",
         }
     }
 }

@@ -9,6 +9,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::Radiograph;
 
@@ -62,6 +63,15 @@ impl ModelInput {
             *value = (*value - PREPROCESSING.mean) / PREPROCESSING.std;
         }
         Self { values: plane.repeat(3) }
+    }
+
+    /// SHA-256 of the values as little-endian f32, in hexadecimal.
+    pub fn digest(&self) -> String {
+        let mut hasher = Sha256::new();
+        for value in &self.values {
+            hasher.update(value.to_le_bytes());
+        }
+        format!("{:x}", hasher.finalize())
     }
 
     /// As a tensor `[1, 3, SIDE, SIDE]`.

@@ -130,11 +130,11 @@ fn verify_finds_other_logits_and_other_preprocessing() {
         let golden = vec![Golden { pattern, digest, logits, tolerance: 1e-3 }];
         block_on(load(&Metadata { golden, ..metadata() }, &tensors()).unwrap().verify())
     };
-    assert_eq!(verdict(pattern.digest(), logits.clone()), Ok(()));
+    assert_eq!(verdict(pattern.digest(), logits.clone()), Ok(0.0));
     let mut other = logits.clone();
     other[1] += 0.01;
     let error = verdict(pattern.digest(), other).unwrap_err();
-    assert!(error.code() == "inference" && error.to_string().contains("stored"), "{error}");
+    assert!(error.code() == "verification" && error.to_string().contains("stored"), "{error}");
     let error = verdict("00".into(), logits).unwrap_err();
     assert!(error.to_string().contains("preprocessing"), "{error}");
 }

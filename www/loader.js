@@ -8,6 +8,7 @@ import { forget, plan, remember, starting } from './loader/machine.js';
 import { Network } from './loader/network.js';
 import { offerUpdate, onForget, showEngine, showFailure, showNetwork, showStarting } from './loader/panel.js';
 import { seal, sealedFrame, styleSheets } from './loader/seal.js';
+import { themeSwitch } from './loader/theme.js';
 import { blobModule, Workers } from './loader/workers.js';
 
 /** @typedef {import('./worker.js').Backend} Backend */
@@ -22,9 +23,10 @@ const network = new Network();
 /**
  * Puts the frame into the page and the application into the frame.
  * @param {Assets} assets
+ * @param {string} theme
  * @returns {Promise<MessagePort>} The frame's end speaks on it.
  */
-async function openFrame(assets) {
+async function openFrame(assets, theme) {
   const modules = assets.names.filter((name) => name.endsWith('.js') && !name.startsWith('generated/') && name !== 'worker.js');
   const [markup, script, example, ...sources] = await Promise.all([
     assets.text('app.html'),
@@ -38,9 +40,15 @@ async function openFrame(assets) {
   const shown = new Promise((resolve) => frame.addEventListener('load', resolve, { once: true }));
   document.getElementById('place')?.append(frame);
   await shown;
+  // It cannot: the policy turns every address into an error page, which loads like any other.
+  frame.addEventListener('load', () => {
+    frame.remove();
+    showFailure('The application tried to leave this page and was stopped. Reload it.', 'left');
+  });
   const { port1, port2 } = new MessageChannel();
   const context = {
     version: assets.version,
+    theme,
     example: example && new File([example], EXAMPLE, { type: 'image/png' }),
   };
   // The frame has no origin that could be named; it is the one that was just made, and it cannot navigate.
@@ -105,8 +113,10 @@ function listen(port, workers, assets, planned) {
       case 'settled': {
         starting(false);
         const backend = message.backend === 'webgpu' ? 'webgpu' : 'cpu';
-        if (planned.backend === 'auto' || message.reason) remember(backend, message.reason, assets.version);
-        return showEngine(backend, message.reason || planned.reason);
+        const reason = String(message.reason).slice(0, 300);
+        // What was asked for in the address says nothing of the machine; a failure does.
+        if (planned.backend === 'auto' || (planned.backend === 'webgpu' && backend === 'cpu')) remember(backend, reason, assets.version);
+        return showEngine(backend, reason || planned.reason);
       }
       case 'save':
         return save(message.name, new Blob([message.text], { type: message.type }));
@@ -141,9 +151,12 @@ async function main() {
   const assets = await Assets.open(network);
   const outdated = assets.outdated();
   const built = new Set(/** @type {Backend[]} */ (['cpu', 'webgpu']).filter((backend) => assets.size(`generated/${backend}/deepbreath_bg.wasm`)));
-  const [planned, port] = await Promise.all([plan(built, assets.version), openFrame(assets)]);
+  let passOn = (/** @type {import('./loader/theme.js').Theme} */ _) => {};
+  const theme = themeSwitch((chosen) => passOn(chosen));
+  const [planned, port] = await Promise.all([plan(built, assets.version), openFrame(assets, theme)]);
   document.getElementById('starting')?.remove();
   const tell = (/** @type {FromLoader} */ message) => port.postMessage(message);
+  passOn = (theme) => tell({ kind: 'theme', theme });
   network.addEventListener('change', () => tell({ kind: 'network', state: network.state }));
   let workers;
   try {

@@ -14,6 +14,7 @@ import { Classifier, DeepbreathError } from './client.js';
  *   | { kind: 'loaded', backend: Backend | 'auto' }
  *   | { kind: 'failed', code: string, message: string }
  *   | { kind: 'stopped', id: number, reason: string }
+ *   | { kind: 'theme', theme: import('./loader/theme.js').Theme }
  *   | { kind: 'network', state: NetworkState }} FromLoader
  */
 
@@ -71,9 +72,10 @@ class Hosts {
 /**
  * Begins; called by loader/frame.js.
  * @param {MessagePort} port
- * @param {{ version: string, example: Blob | undefined }} context
+ * @param {{ version: string, theme: string, example: Blob | undefined }} context
  */
-export function open(port, { version, example }) {
+export function open(port, { version, theme, example }) {
+  document.documentElement.dataset.theme = theme;
   const tell = (/** @type {FromFrame} */ message) => port.postMessage(message);
   const hosts = new Hosts(port);
   const network = new NetworkMirror();
@@ -92,6 +94,9 @@ export function open(port, { version, example }) {
           return reject(new DeepbreathError(message.code, message.message));
         case 'stopped':
           return hosts.stopped(message.id, message.reason);
+        case 'theme':
+          document.documentElement.dataset.theme = message.theme;
+          return;
         case 'network':
           network.state = message.state;
           return network.dispatchEvent(new Event('change'));

@@ -44,21 +44,23 @@ impl Geometry {
         self.kernel * self.kernel * self.channels
     }
 
-    /// Calls `visit(patch offset, input offset)` for every tap inside the image, patches in output order.
-    fn for_each_tap(&self, mut visit: impl FnMut(usize, usize)) {
+    /// Calls `visit(patch offset, input offset, values)` for every run of taps inside the image, patches in output order.
+    fn for_each_run(&self, mut visit: impl FnMut(usize, usize, usize)) {
         let (rows, columns) = self.out_size();
         let mut patch = 0;
         for image in 0..self.batch {
             for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
+                // Taps of one row are neighbours, in the patch as in the image.
+                let first = self.padding[1].saturating_sub(column * self.stride);
+                let end = self.kernel.min(self.width + self.padding[1] - column * self.stride);
+                let x = column * self.stride + first - self.padding[1];
                 for tap_row in 0..self.kernel {
                     let Some(y) = self.source_row(row, tap_row) else { continue };
-                    for tap_column in 0..self.kernel {
-                        let Some(x) = self.source_column(column, tap_column) else { continue };
-                        visit(
-                            patch + (tap_row * self.kernel + tap_column) * self.channels,
-                            ((image * self.height + y) * self.width + x) * self.channels,
-                        );
-                    }
+                    visit(
+                        patch + (tap_row * self.kernel + first) * self.channels,
+                        ((image * self.height + y) * self.width + x) * self.channels,
+                        (end - first) * self.channels,
+                    );
                 }
                 patch += self.patch();
             }
@@ -69,9 +71,7 @@ impl Geometry {
     pub(super) fn gather(&self, x: &[f32]) -> Vec<f32> {
         let (rows, columns) = self.out_size();
         let mut patches = vec![0.0; self.batch * rows * columns * self.patch()];
-        self.for_each_tap(|to, from| {
-            patches[to..to + self.channels].copy_from_slice(&x[from..from + self.channels]);
-        });
+        self.for_each_run(|to, from, values| patches[to..to + values].copy_from_slice(&x[from..from + values]));
         patches
     }
 
@@ -79,9 +79,9 @@ impl Geometry {
     #[cfg(feature = "training")]
     pub(super) fn scatter(&self, patches: &[f32]) -> Vec<f32> {
         let mut x = vec![0.0; self.batch * self.height * self.width * self.channels];
-        self.for_each_tap(|from, to| {
-            for channel in 0..self.channels {
-                x[to + channel] += patches[from + channel];
+        self.for_each_run(|from, to, values| {
+            for (value, patch) in x[to..to + values].iter_mut().zip(&patches[from..from + values]) {
+                *value += patch;
             }
         });
         x

@@ -1,18 +1,18 @@
 //! Depthwise `K` x `K` convolution on channels-last maps: registers hold [`LANES`] channels of some output columns.
 
-use super::SIX;
 use super::dense::Geometry;
 use super::parallel::{for_each_chunk, multiply_add, with_simd};
+use super::{clamp, limits};
 #[cfg(feature = "training")]
 use super::{
     parallel::map_parts,
     pointwise::{Gradients, add_rows, mask_relu6, sum_parts},
 };
 
-/// Channels in flight: one 512-bit or four 128-bit registers. Channel counts are multiples of this.
-const LANES: usize = 16;
-/// Output columns that share one load of the weights.
-const COLUMNS: usize = 4;
+/// Channels in flight: one 512-bit register, or two of WebAssembly's 128 bits. Channel counts are multiples of this.
+const LANES: usize = if cfg!(target_arch = "wasm32") { 8 } else { 16 };
+/// Output columns that share one load of the weights. In WebAssembly there are 16 registers for all of it.
+const COLUMNS: usize = if cfg!(target_arch = "wasm32") { 2 } else { 4 };
 /// Parts with a weight gradient of their own: fixed, so that sums do not depend on the number of threads.
 #[cfg(feature = "training")]
 const PARTS: usize = 16;
@@ -36,8 +36,7 @@ fn pack(weight: &[f32], channels: usize, flip: bool) -> Vec<f32> {
 
 /// `x` `[B, H, W, C]`, `weight` `[C, 1, K, K]`, `bias` `[C]` to `[B, H', W', C]`.
 pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], g: &Geometry, relu6: bool) -> Vec<f32> {
-    let limits = if relu6 { (0.0, SIX) } else { (f32::NEG_INFINITY, f32::INFINITY) };
-    convolve(x, &pack(weight, g.channels, false), bias, g, limits)
+    convolve(x, &pack(weight, g.channels, false), bias, g, limits(relu6))
 }
 
 /// [`forward`] on packed weights, result clamped to `limits`.
@@ -140,7 +139,7 @@ fn convolve_row<const K: usize, const S: usize>(
 #[inline(always)]
 fn store(out: &mut [f32], offset: usize, sums: &Lanes, limits: (f32, f32)) {
     for (out, sum) in out[offset..offset + LANES].iter_mut().zip(sums) {
-        *out = sum.max(limits.0).min(limits.1);
+        *out = clamp(*sum, limits);
     }
 }
 

@@ -6,21 +6,28 @@
 //! product and a depthwise convolution runs along contiguous channels. Weights keep PyTorch's `[O, I, K, K]`
 //! (depthwise `[C, 1, K, K]`). Bias and ReLU6 are part of the operation, so that a map is written once.
 //!
-//! On burn's flex backend the kernels are the ones of this module (`dense`, `depthwise`, `pointwise`, `norm`), with
-//! hand-written gradients for training; every other backend runs burn's own `conv2d` and `matmul`.
+//! On burn's flex backend the kernels are the ones of this module (`dense`, `depthwise`, `pointwise`, `norm`; `tiles` in
+//! the browser), with hand-written gradients for training; every other backend runs burn's own `conv2d` and `matmul`.
 //! `cargo run --release -p trainer --example training_speed` measures a training step and inference with them.
 
+#[cfg(feature = "cpu")]
 mod dense;
+#[cfg(feature = "cpu")]
 mod depthwise;
 #[cfg(feature = "cpu")]
 mod flex;
 #[cfg(feature = "training")]
 mod flex_norm;
+#[cfg(all(feature = "cpu", not(target_arch = "wasm32")))]
 mod matmul;
 #[cfg(feature = "training")]
 mod norm;
+#[cfg(feature = "cpu")]
 mod parallel;
+#[cfg(feature = "cpu")]
 mod pointwise;
+#[cfg(all(feature = "cpu", any(test, target_arch = "wasm32")))]
+mod tiles;
 
 #[cfg(feature = "cpu")]
 use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension, tensor::FloatTensor};
@@ -41,6 +48,21 @@ pub struct ConvSpec {
     pub depthwise: bool,
     /// Clamp the result to 0..=6.
     pub relu6: bool,
+}
+
+/// `value` within `low..=high` as two plain SIMD instructions; `f32::max` and `f32::min` are many more in WebAssembly,
+/// for the sake of NaN, which passes here.
+#[cfg(feature = "cpu")]
+#[inline(always)]
+fn clamp(value: f32, (low, high): (f32, f32)) -> f32 {
+    let value = if value < low { low } else { value };
+    if high < value { high } else { value }
+}
+
+/// The limits of ReLU6, or none.
+#[cfg(feature = "cpu")]
+fn limits(relu6: bool) -> (f32, f32) {
+    if relu6 { (0.0, SIX) } else { (f32::NEG_INFINITY, f32::INFINITY) }
 }
 
 /// Zeros before and after an axis of `length` values.

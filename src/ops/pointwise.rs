@@ -1,18 +1,23 @@
 //! 1x1 convolution: `[rows, I] x [O, I]^T`, rows being all positions of all images.
 
-use super::SIX;
-use super::matmul::{Matrix, matmul};
 #[cfg(feature = "training")]
-use super::parallel::map_parts;
-use super::parallel::{for_each_chunk, with_simd};
+use super::{SIX, parallel::map_parts};
+#[cfg(not(target_arch = "wasm32"))]
+use super::{
+    clamp, limits,
+    matmul::{Matrix, matmul},
+    parallel::{for_each_chunk, with_simd},
+};
 
 /// Values of input and output that one chunk of rows may take, so that it stays in the second-level cache.
+#[cfg(not(target_arch = "wasm32"))]
 const CHUNK_VALUES: usize = 96 * 1024;
 /// Parts with a weight gradient of their own: fixed, so that sums do not depend on the number of threads.
 #[cfg(feature = "training")]
 const PARTS: usize = 16;
 
 /// Rows of a chunk, for `columns` values a row.
+#[cfg(not(target_arch = "wasm32"))]
 fn chunk_rows(columns: usize) -> usize {
     (CHUNK_VALUES / columns).clamp(48, 4096) / 16 * 16
 }
@@ -23,29 +28,35 @@ pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], relu6: bool) -> V
     let inputs = weight.len() / outputs;
     let rows = x.len() / inputs;
     let mut out = vec![0.0; rows * outputs];
+    #[cfg(target_arch = "wasm32")]
+    super::tiles::product(&mut out, x, weight, bias, relu6);
+    #[cfg(not(target_arch = "wasm32"))]
+    by_gemm(&mut out, x, weight, bias, relu6);
+    out
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn by_gemm(out: &mut [f32], x: &[f32], weight: &[f32], bias: &[f32], relu6: bool) {
+    let outputs = bias.len();
+    let inputs = weight.len() / outputs;
     let chunk = chunk_rows(inputs + outputs);
     let weight = Matrix::new(weight, outputs, inputs).transposed();
-    for_each_chunk(&mut out, chunk * outputs, |index, out| {
+    for_each_chunk(out, chunk * outputs, |index, out| {
         let rows = out.len() / outputs;
         let x = &x[index * chunk * inputs..][..rows * inputs];
         matmul(out, Matrix::new(x, rows, inputs), weight, false);
         with_simd(
             #[inline(always)]
-            || add_bias(out, bias, relu6),
+            || add_bias(out, bias, limits(relu6)),
         );
     });
-    out
 }
 
-#[expect(clippy::manual_clamp, reason = "two plain SIMD instructions")]
+#[cfg(not(target_arch = "wasm32"))]
 #[inline(always)]
-fn add_bias(out: &mut [f32], bias: &[f32], relu6: bool) {
+fn add_bias(out: &mut [f32], bias: &[f32], limits: (f32, f32)) {
     for row in out.chunks_exact_mut(bias.len()) {
-        if relu6 {
-            row.iter_mut().zip(bias).for_each(|(value, bias)| *value = (*value + bias).max(0.0).min(SIX));
-        } else {
-            row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
-        }
+        row.iter_mut().zip(bias).for_each(|(value, bias)| *value = clamp(*value + bias, limits));
     }
 }
 

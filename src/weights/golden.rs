@@ -1,10 +1,7 @@
 //! Known inputs: drawn by integer arithmetic, so they are equal to the bit on every machine.
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-
-use super::hex;
 use crate::preprocess::{ModelInput, SIDE, resize};
+use serde::{Deserialize, Serialize};
 
 /// A known input and what the weights answer to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,13 +61,9 @@ impl Pattern {
         ModelInput::from_plane(resize(&grey, width, height, SIDE, SIDE))
     }
 
-    /// SHA-256 of the values of [`Self::input`] as little-endian f32, in hexadecimal.
+    /// [`ModelInput::digest`] of [`Self::input`].
     pub fn digest(self) -> String {
-        let mut hasher = Sha256::new();
-        for value in self.input().values {
-            hasher.update(value.to_le_bytes());
-        }
-        hex(&hasher.finalize())
+        self.input().digest()
     }
 }
 
@@ -82,7 +75,10 @@ fn wave(position: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest, Sha256};
+
     use super::*;
+    use crate::weights::hex;
 
     #[test]
     fn the_wave_is_a_triangle() {

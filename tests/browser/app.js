@@ -27,16 +27,18 @@ export async function openApp(page, url) {
  * @param {Page} page
  * @param {string} url Of a server for the sources.
  * @param {string} fake An expression: the classifier.
+ * @param {{ wait?: boolean }} [options] Whether to wait until it is there.
  * @returns {Promise<Frame>}
  */
-export async function openFake(page, url, fake) {
+export async function openFake(page, url, fake, { wait = true } = {}) {
   await page.goto(`${url}app.html`);
   await page.addScriptTag({ type: 'module', content: `
     import { start } from './app/main.js';
-    await start(async () => (${fake}), { version: 'test' });
+    void start(async () => (${fake}), { version: 'test' });
   ` });
   const frame = page.mainFrame();
-  await settled(frame);
+  await frame.locator('body:not([hidden])').waitFor();
+  if (wait) await settled(frame);
   return frame;
 }
 

@@ -5,9 +5,8 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, beforeEach, afterEach, describe, test } from 'node:test';
-import { ask, launch, phantom, ready, ROOT, serve } from './site.js';
+import { ask, DATA, launch, phantom, ready, ROOT, serve } from './site.js';
 
-const DATA = process.env.DEEPBREATH_DATA ?? path.resolve(ROOT, '../shared/data');
 const TRAINER = process.env.DEEPBREATH_TRAINER ?? '';
 const WEIGHTS = process.env.DEEPBREATH_WEIGHTS || path.join(ROOT, 'weights/deepbreath.safetensors');
 

@@ -7,6 +7,8 @@ import { crc32, deflateSync } from 'node:zlib';
 import { chromium } from 'playwright-core';
 
 export const ROOT = path.resolve(import.meta.dirname, '../..');
+/** Films and DICOM files, where there are any. */
+export const DATA = process.env.DEEPBREATH_DATA ?? path.resolve(ROOT, '../shared/data');
 export const DIST = path.join(ROOT, 'dist');
 /** The page's sources with the built modules: what an embedding page serves. */
 export const SOURCES = path.join(ROOT, 'www');
@@ -64,11 +66,14 @@ export async function serve({ folder = DIST, change = (_, bytes) => bytes } = {}
   return { url: `http://localhost:${address.port}${encodeURI(PREFIX)}`, served, close };
 }
 
-/** @returns {Promise<import('playwright-core').Browser>} */
-export function launch() {
+/**
+ * @param {string[]} [more] Further arguments of the browser.
+ * @returns {Promise<import('playwright-core').Browser>}
+ */
+export function launch(more = []) {
   return chromium.launch({
     executablePath: process.env.DEEPBREATH_BROWSER ?? '/usr/bin/chromium',
-    args: BROWSER_ARGUMENTS,
+    args: [...BROWSER_ARGUMENTS, ...more],
   });
 }
 

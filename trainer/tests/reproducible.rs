@@ -13,7 +13,6 @@ name = "tiny"
 epochs = 2
 batch = 3
 frozen_blocks = 9
-adapt_norms = 2
 patience = 2
 [head]
 steps = 20

@@ -40,71 +40,49 @@ export function takeFiles(open, fail, example) {
   takeDrops(open, fail);
 }
 
-/** @param {Named[]} files @param {(files: Named[], leftOut: number) => void} open */
+/** In the order of their names. @param {Named[]} files @param {(files: Named[], leftOut: number) => void} open */
 function offer(files, open) {
+  files.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
   const wanted = files.filter(({ name }) => !LITTER.test(name.split('/').pop() ?? ''));
   if (files.length) open(wanted, files.length - wanted.length);
 }
 
 /**
  * A drop anywhere on the page counts: a miss must not make the browser open the file instead.
+ *
+ * A frame without origin may not look into a dropped folder, and asking for a handle ends it. But a folder that falls on
+ * a field for folders is read by the browser itself. So the folder field lies over the page while something is dragged:
+ * one folder is left to it, files are taken here.
  * @param {(files: Named[], leftOut: number) => void} open
  * @param {(error: unknown) => void} fail
  */
 function takeDrops(open, fail) {
   const zone = element('dropzone', HTMLElement);
+  const folder = input('folder');
+  const cover = (/** @type {boolean} */ covered) => {
+    zone.hidden = folder.hidden = !covered;
+  };
   const carriesFiles = (/** @type {DragEvent} */ { dataTransfer }) => dataTransfer?.types.includes('Files') ?? false;
   addEventListener('dragover', (event) => {
     if (!carriesFiles(event)) return;
-    event.preventDefault();
-    zone.hidden = false;
+    cover(true);
+    if (event.target !== folder) event.preventDefault();
   });
   addEventListener('dragleave', (event) => {
-    if (!event.relatedTarget) zone.hidden = true;
+    if (!event.relatedTarget) cover(false);
   });
+  // There is no mouse while something is dragged: whatever ended the drag, it is over.
+  addEventListener('mousemove', () => zone.hidden || cover(false));
   addEventListener('drop', (event) => {
     if (!carriesFiles(event)) return;
-    event.preventDefault();
-    zone.hidden = true;
-    // Entries must be taken before this event ends; what they hold can be read later.
     const items = [...(event.dataTransfer?.items ?? [])].filter(({ kind }) => kind === 'file');
-    const dropped = items.map((item) => ({ entry: item.webkitGetAsEntry(), file: item.getAsFile() }));
-    void (async () => {
-      try {
-        /** @type {Named[]} */
-        const files = [];
-        for (const { entry, file } of dropped) {
-          if (entry?.isDirectory) await walk(/** @type {FileSystemDirectoryEntry} */ (entry), files);
-          else if (file) files.push({ file, name: file.name });
-        }
-        files.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
-        offer(files, open);
-      } catch (error) {
-        fail(error);
-      }
-    })();
+    const folders = items.filter((item) => item.webkitGetAsEntry()?.isDirectory);
+    // Taken away only after the browser has let the folder fall on it.
+    setTimeout(() => cover(false));
+    if (items.length === 1 && folders.length === 1 && event.target === folder) return;
+    event.preventDefault();
+    const files = items.filter((item) => !folders.includes(item)).flatMap((item) => item.getAsFile() ?? []);
+    offer(files.map((file) => ({ file, name: file.name })), open);
+    if (folders.length) fail(new Error('Drop one folder at a time, or files: what was in the folders is left out.'));
   });
-}
-
-/**
- * Every file below a folder.
- * @param {FileSystemDirectoryEntry} folder
- * @param {Named[]} files
- */
-async function walk(folder, files) {
-  const reader = folder.createReader();
-  for (;;) {
-    // A reader gives some entries at a time, and none at the end.
-    const entries = await new Promise((/** @type {(entries: FileSystemEntry[]) => void} */ resolve, reject) => reader.readEntries(resolve, reject));
-    if (entries.length === 0) return;
-    for (const entry of entries) {
-      if (entry.isDirectory) {
-        await walk(/** @type {FileSystemDirectoryEntry} */ (entry), files);
-      } else {
-        const file = await new Promise((/** @type {(file: File) => void} */ resolve, reject) =>
-          /** @type {FileSystemFileEntry} */ (entry).file(resolve, reject));
-        files.push({ file, name: entry.fullPath.slice(1) });
-      }
-    }
-  }
 }

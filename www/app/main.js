@@ -8,7 +8,6 @@ import { ratesOf } from './measured.js';
 import { Queue } from './queue.js';
 import { SaliencyControls } from './saliency.js';
 import { FilmTable } from './table.js';
-import { followTheme } from './theme.js';
 import { Viewer } from './viewer.js';
 import { described, engineName } from './words.js';
 
@@ -251,7 +250,6 @@ class Room {
  * @param {Context} context
  */
 export async function start(load, context = {}) {
-  followTheme();
   document.body.hidden = false;
   const room = new Room(context);
   setStatus('loading', 'Loading');

@@ -72,6 +72,7 @@ export class Assets {
       onProgress?.(kept.byteLength);
       return new Uint8Array(kept);
     }
+    if (kept) await this.#cache?.delete(url); // Or the service worker would answer with it again.
     const bytes = await this.#fetch(url, asset, (loaded) => onProgress?.(loaded));
     // A full disk must not keep anyone from an answer.
     await this.#cache?.put(url, new Response(bytes, { headers: { 'content-length': String(bytes.length) } })).catch(() => {});

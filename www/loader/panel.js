@@ -68,7 +68,7 @@ export function showFailure(message, code) {
   const box = element('failure');
   box.replaceChildren(message, ' ', Object.assign(document.createElement('code'), { textContent: code }));
   box.hidden = false;
-  element('starting').hidden = true;
+  document.getElementById('starting')?.remove();
 }
 
 /** @param {string} text */

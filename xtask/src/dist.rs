@@ -72,7 +72,7 @@ fn role(name: &str) -> Role {
         ("", "loader.js", _) | ("loader", _, _) => Role::Shell,
         ("", _, "js") => Role::File,
         ("", name, "png") if name.starts_with("example") => Role::File,
-        ("", _, _) | ("icons", _, _) => Role::Shell,
+        ("", _, _) => Role::Shell,
         _ => Role::File,
     }
 }

@@ -44,7 +44,7 @@ enum Task {
     },
     /// Builds the module for embedding elsewhere, into `package/` of the target folder.
     Package,
-    /// Builds the wasm module and puts it where the page expects it; trunk calls this before each build.
+    /// Builds the wasm modules and puts them where the page expects it; trunk calls this before each build.
     Wasm,
     /// Names, lists and compresses the files of a build; trunk calls this after each build.
     Dist,
@@ -77,7 +77,9 @@ fn check(place: &Place) -> Result<()> {
     say("Linting, native");
     cargo(place, ["clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings"]).run()?;
     say("Linting, wasm");
-    cargo(place, ["clippy"]).args(web::WASM_BUILD).args(["--", "--deny", "warnings"]).run()?;
+    for (_, features) in web::MODULES {
+        cargo(place, ["clippy"]).args(web::WASM_BUILD).args([features, "--", "--deny", "warnings"]).run()?;
+    }
     say("Building the documentation");
     cargo(place, ["doc", "--release", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings").run()
 }

@@ -25,6 +25,11 @@ impl Place {
         Ok(Self { root, target })
     }
 
+    /// Folder of what the page needs and git does not keep.
+    pub(crate) fn generated(&self) -> PathBuf {
+        self.root.join("www/generated")
+    }
+
     /// Folder of the tools installed here.
     pub(crate) fn tools(&self) -> PathBuf {
         self.target.join("tools")

@@ -15,36 +15,41 @@ pub(crate) const WEIGHTS_VARIABLE: &str = "DEEPBREATH_WEIGHTS";
 /// The released weights.
 const RELEASED_WEIGHTS: &str = "weights/deepbreath.safetensors";
 
-/// What builds the wasm module. `-p` keeps the trainer's features out of it.
+/// The wasm modules, by the name of the engine, with the features of the crate. The page loads one of them.
+pub(crate) const MODULES: [(&str, &str); 1] = [("cpu", "cpu,dicom")];
+
+/// What builds a wasm module, besides the features. `--package` keeps the trainer's features out of it.
 pub(crate) const WASM_BUILD: [&str; 8] = [
-    "--release",
+    "--profile",
+    "web",
     "--package",
     "deepbreath",
     "--target",
     "wasm32-unknown-unknown",
     "--no-default-features",
     "--features",
-    "cpu,dicom",
 ];
 
-/// Builds the wasm module with its JavaScript and types into `folder`.
-fn bindgen(place: &Place, folder: &Path) -> Result<()> {
+/// Builds the wasm modules with their JavaScript and types into www/generated/, a folder each.
+fn modules(place: &Place) -> Result<()> {
     tools::wasm_target()?;
     let wasm_bindgen = tools::wasm_bindgen(place)?;
-    say("Building the wasm module");
-    cargo(place, ["build"]).args(WASM_BUILD).run()?;
-    let module = place.target.join("wasm32-unknown-unknown/release/deepbreath.wasm");
-    Program::new(wasm_bindgen)
-        .args(["--target", "web", "--remove-producers-section", "--remove-name-section", "--out-dir"])
-        .args([folder, &module])
-        .run()
+    for (name, features) in MODULES {
+        say(format!("Building the wasm module for {name}"));
+        cargo(place, ["build"]).args(WASM_BUILD).args([features]).run()?;
+        Program::new(&wasm_bindgen)
+            .args(["--target", "web", "--remove-producers-section", "--remove-name-section", "--out-dir"])
+            .args([place.generated().join(name), place.target.join("wasm32-unknown-unknown/web/deepbreath.wasm")])
+            .run()?;
+    }
+    Ok(())
 }
 
-/// Puts the wasm module and the weights where `www/index.html` expects them.
+/// Puts the wasm modules and the weights where `www/index.html` expects them.
 pub(crate) fn stage(place: &Place) -> Result<()> {
-    let generated = place.root.join("www/generated");
+    let generated = place.generated();
     let weights = weights(place, None)?;
-    bindgen(place, &generated.join("cpu"))?;
+    modules(place)?;
     fs::create_dir_all(generated.join("weights")).context("cannot create www/generated/weights")?;
     fs::copy(&weights, generated.join(RELEASED_WEIGHTS))
         .with_context(|| format!("cannot copy {} into www/generated", weights.display()))?;
@@ -98,7 +103,7 @@ pub(crate) fn package(place: &Place) -> Result<()> {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     }
     // Into www/generated first: the type check of client.js and worker.js reads it there.
-    bindgen(place, &place.root.join("www/generated/cpu"))?;
+    modules(place)?;
     let files = [
         "www/client.js",
         "www/engine.js",

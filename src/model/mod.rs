@@ -6,12 +6,17 @@
 //! bias (released weights). Source of the architecture: Tan and Le 2019 (EfficientNet) and the reference
 //! EfficientNet-Lite (tensorflow/tpu), which drops squeeze-and-excite, swaps swish for ReLU6 and fixes stem and head.
 
-use std::collections::BTreeMap;
+mod table;
+mod tensors;
 
-use burn::module::{Module, Param, ParamId, RunningState};
-use burn::tensor::{Device, Tensor, TensorData};
+pub use tensors::{NamedTensor, NamedTensors};
+
+use burn::module::{Module, Param, RunningState};
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use self::table::{Spec, layers};
+use self::tensors::Source;
 use crate::Error;
 use crate::ops::{ConvSpec, conv_bias_act};
 #[cfg(feature = "training")]
@@ -23,32 +28,6 @@ pub const ARCHITECTURE: &str = "efficientnet-lite0";
 pub const FEATURES: usize = 1280;
 /// Added to variances (the reference's `BATCH_NORM_EPSILON`).
 const EPSILON: f32 = 1e-3;
-/// Channels after the stem.
-const STEM: usize = 32;
-
-/// One row of the architecture table: `repeats` blocks, the first with `stride`.
-struct Stage {
-    repeats: usize,
-    kernel: usize,
-    stride: usize,
-    expansion: usize,
-    channels: usize,
-}
-
-const fn stage(repeats: usize, kernel: usize, stride: usize, expansion: usize, channels: usize) -> Stage {
-    Stage { repeats, kernel, stride, expansion, channels }
-}
-
-/// The inverted-residual stages of EfficientNet-B0 and Lite0.
-const STAGES: [Stage; 7] = [
-    stage(1, 3, 1, 1, 16),
-    stage(2, 3, 2, 6, 24),
-    stage(2, 5, 2, 6, 40),
-    stage(3, 3, 2, 6, 80),
-    stage(3, 5, 1, 6, 112),
-    stage(4, 5, 2, 6, 192),
-    stage(1, 3, 1, 6, 320),
-];
 
 /// Everything needed to build a [`Model`] apart from its tensors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,19 +45,6 @@ impl ModelConfig {
         Self { architecture: ARCHITECTURE.into(), classes }
     }
 }
-
-/// A tensor outside any device.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NamedTensor {
-    /// Sizes of the axes.
-    pub shape: Vec<usize>,
-    /// Row-major values.
-    pub values: Vec<f32>,
-}
-
-/// A model's tensors by name, e.g. `blocks.3.expand.weight` `[O, I, K, K]` and `blocks.3.expand.bias` `[O]`
-/// (unfolded: `.norm.{weight,bias,mean,variance}` instead of `.bias`), `head.*`, `classifier.{weight,bias}`.
-pub type NamedTensors = BTreeMap<String, NamedTensor>;
 
 /// Which statistics batch norms use; folded models have none and ignore it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -112,13 +78,6 @@ struct Conv {
     spec: Spec,
 }
 
-/// [`ConvSpec`] with the sizes that weights must have.
-#[derive(Debug, Clone)]
-struct Spec {
-    conv: ConvSpec,
-    shape: [usize; 4],
-}
-
 #[derive(Module, Debug)]
 struct Block {
     expand: Option<Conv>,
@@ -147,88 +106,6 @@ pub struct Output {
     pub features: Tensor<4>,
     /// `[B, classes]`.
     pub logits: Tensor<2>,
-}
-
-impl Spec {
-    fn new(outputs: usize, inputs: usize, kernel: usize, stride: usize, depthwise: bool, relu6: bool) -> Self {
-        let inputs = if depthwise { 1 } else { inputs };
-        Self { conv: ConvSpec { stride, depthwise, relu6 }, shape: [outputs, inputs, kernel, kernel] }
-    }
-}
-
-/// The convolutions in order: name, spec, and whether the block that it closes adds its input.
-fn layers() -> Vec<(String, Spec, bool)> {
-    let mut layers = vec![("stem".to_string(), Spec::new(STEM, 3, 3, 2, false, true), false)];
-    let (mut block, mut inputs) = (0, STEM);
-    for stage in &STAGES {
-        for repeat in 0..stage.repeats {
-            let stride = if repeat == 0 { stage.stride } else { 1 };
-            let wide = inputs * stage.expansion;
-            let residual = stride == 1 && inputs == stage.channels;
-            if stage.expansion > 1 {
-                layers.push((format!("blocks.{block}.expand"), Spec::new(wide, inputs, 1, 1, false, true), false));
-            }
-            let depthwise = Spec::new(wide, wide, stage.kernel, stride, true, true);
-            layers.push((format!("blocks.{block}.depthwise"), depthwise, false));
-            let project = Spec::new(stage.channels, wide, 1, 1, false, false);
-            layers.push((format!("blocks.{block}.project"), project, residual));
-            (block, inputs) = (block + 1, stage.channels);
-        }
-    }
-    layers.push(("head".to_string(), Spec::new(FEATURES, inputs, 1, 1, false, true), false));
-    layers
-}
-
-/// Takes tensors out of a map, checking shapes.
-struct Source<'a> {
-    tensors: &'a NamedTensors,
-    used: usize,
-    device: &'a Device,
-}
-
-impl Source<'_> {
-    /// Parameters are numbered in order, so that an optimizer's saved state finds them again.
-    fn param<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Param<Tensor<D>>, Error> {
-        let mut tensor = self.take(name, shape)?;
-        if self.device.is_autodiff() {
-            tensor = tensor.require_grad();
-        }
-        Ok(Param::initialized(ParamId::from(self.used as u64), tensor))
-    }
-
-    fn take<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, Error> {
-        let reject = |reason: String| Error::Weights { file: name.into(), reason };
-        let found = self
-            .tensors
-            .get(name)
-            .ok_or_else(|| reject("the tensor is missing. Export the weights again with `trainer export`".into()))?;
-        if found.shape != shape || found.values.len() != shape.iter().product::<usize>() {
-            return Err(reject(format!(
-                "shape {:?} instead of {shape:?}. The file belongs to another architecture or class list",
-                found.shape
-            )));
-        }
-        self.used += 1;
-        Ok(Tensor::from_data(TensorData::new(found.values.clone(), shape), self.device))
-    }
-
-    fn conv(&mut self, name: &str, spec: Spec) -> Result<Conv, Error> {
-        let channels = [spec.shape[0]];
-        let weight = self.param(&format!("{name}.weight"), spec.shape)?;
-        let folded = self.tensors.contains_key(&format!("{name}.bias"));
-        let bias = folded.then(|| self.param(&format!("{name}.bias"), channels)).transpose()?;
-        let norm = if folded {
-            None
-        } else {
-            Some(Norm {
-                weight: self.param(&format!("{name}.norm.weight"), channels)?,
-                bias: self.param(&format!("{name}.norm.bias"), channels)?,
-                mean: RunningState::new(self.take(&format!("{name}.norm.mean"), channels)?),
-                variance: RunningState::new(self.take(&format!("{name}.norm.variance"), channels)?),
-            })
-        };
-        Ok(Conv { weight, bias, norm, spec })
-    }
 }
 
 impl Model {
@@ -283,29 +160,6 @@ impl Model {
         self
     }
 
-    /// A folded model's worth of reproducible pseudo-random tensors (He-scaled), for tests and benchmarks.
-    pub fn random_tensors(config: &ModelConfig, seed: u32) -> NamedTensors {
-        let mut state = seed;
-        let mut next = move || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223); // Numerical Recipes' generator
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
-        let mut uniform = |shape: &[usize], limit: f32| NamedTensor {
-            shape: shape.to_vec(),
-            values: (0..shape.iter().product()).map(|_| next() * limit).collect(),
-        };
-        let mut tensors = NamedTensors::new();
-        for (name, spec, _) in layers() {
-            let fan_in: usize = spec.shape[1..].iter().product();
-            tensors.insert(format!("{name}.weight"), uniform(&spec.shape, (6.0 / fan_in as f32).sqrt()));
-            tensors.insert(format!("{name}.bias"), uniform(&spec.shape[..1], 0.1));
-        }
-        let limit = (6.0 / FEATURES as f32).sqrt();
-        tensors.insert("classifier.weight".into(), uniform(&[config.classes, FEATURES], limit));
-        tensors.insert("classifier.bias".into(), uniform(&[config.classes], 0.0));
-        tensors
-    }
-
     /// All tensors by name; the inverse of [`Self::from_tensors`].
     pub fn tensors(&self) -> NamedTensors {
         let read = |(name, shape, tensor): (String, Vec<usize>, Tensor<1>)| {
@@ -343,30 +197,6 @@ impl Model {
         let names = layers().into_iter().map(|(name, ..)| name);
         let blocks = self.blocks.iter().flat_map(|b| b.expand.iter().chain([&b.depthwise, &b.project]));
         names.zip([&self.stem].into_iter().chain(blocks).chain([&self.head])).collect()
-    }
-
-    /// Folds every batch norm into the weights and bias of its convolution (on plain values, in 32 bits).
-    pub fn fold(tensors: &NamedTensors) -> NamedTensors {
-        let mut folded = tensors.clone();
-        for (name, spec, _) in layers() {
-            let mut norm = |part: &str| folded.remove(&format!("{name}.norm.{part}"));
-            let (Some(gamma), Some(beta), Some(mean), Some(variance)) =
-                (norm("weight"), norm("bias"), norm("mean"), norm("variance"))
-            else {
-                continue;
-            };
-            let scale: Vec<f32> =
-                gamma.values.iter().zip(&variance.values).map(|(g, v)| g / (v + EPSILON).sqrt()).collect();
-            if let Some(weight) = folded.get_mut(&format!("{name}.weight")) {
-                let filter = spec.shape[1..].iter().product();
-                for (values, scale) in weight.values.chunks_exact_mut(filter).zip(&scale) {
-                    values.iter_mut().for_each(|value| *value *= scale);
-                }
-            }
-            let values = (0..scale.len()).map(|c| beta.values[c] - mean.values[c] * scale[c]).collect();
-            folded.insert(format!("{name}.bias"), NamedTensor { shape: beta.shape, values });
-        }
-        folded
     }
 
     /// `x` `[B, 3, H, W]` to features and logits, with stored statistics.

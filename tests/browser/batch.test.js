@@ -1,0 +1,361 @@
+// Many films: every way to bring them, a list that fills as it goes, files to take away, and a page that stays quick.
+
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { toCsv, toJson } from '../../www/app/export.js';
+import { drawn, films, give, NO_DATA, openApp, openFake, text } from './app.js';
+import { launch, phantom, png, serve, settled, SOURCES } from './site.js';
+
+/** @typedef {import('../../www/app/queue.js').Film} Film */
+
+/** Films of the long run, and what it may cost. */
+const MANY = Number(process.env.DEEPBREATH_MANY_FILMS ?? 500);
+const LARGEST_TASK = 50; // milliseconds of processor time on a main thread
+const LARGEST_GROWTH = 24e6; // bytes of the page's heap, from the first tenth to the end
+
+/** @type {Awaited<ReturnType<typeof serve>>} */
+let site;
+/** @type {Awaited<ReturnType<typeof serve>>} */
+let sources;
+/** @type {import('playwright-core').Browser} */
+let browser;
+/** @type {import('playwright-core').Page} */
+let page;
+/** @type {import('playwright-core').Frame} */
+let app;
+
+before(async () => {
+  [site, sources, browser] = [await serve(), await serve({ folder: SOURCES }), await launch()];
+});
+after(async () => {
+  await browser?.close();
+  site?.close();
+  sources?.close();
+});
+
+/** A picture of one grey. @param {string} name @param {number} grey */
+const plain = (name, grey) => ({ name, mimeType: 'image/png', buffer: png(64, 64, () => grey) });
+
+const waitRead = (/** @type {number} */ count) => app.locator('#progress-text', { hasText: new RegExp(`^${count} read`) }).waitFor({ timeout: 120_000 });
+const names = () => app.locator('#table-body .opener').allInnerTexts();
+
+describe('files to take away', () => {
+  /** @param {Partial<Film> & { name: string }} film @returns {Film} */
+  const film = (film) => ({ id: 0, file: new File([], film.name), state: 'done', time: '2026-11-23T05:00:00.000Z', ...film });
+  /** @type {import('../../www/client.js').Assessment} */
+  const assessment = {
+    file: 'a', findings: [{ label: 'covid', probability: 0.25 }, { label: '=normal', probability: 0.75 }], call: 'covid', refused: false, reasons: [],
+    provenance: { format: 'png', notes: [] }, saliency: [], backend: 'cpu', timings: { decode: 1, preprocess: 1, forward: 1, explain: 1, total: 12.4 }, weights: '0123456789ab',
+  };
+  const origin = { version: '0.1.0', weights: '0123456789ab', backend: 'cpu', date: '2026-11-23', settings: { operatingPoint: 'balanced' } };
+
+  test('a name that a spreadsheet would run stays a text', () => {
+    for (const name of ['=1+1', '+1', '-1', '@SUM(A1)', '\t=1', '\r=1', '＝1+1', '＋1']) {
+      const csv = toCsv([film({ name, assessment })], origin);
+      const [, row = ''] = csv.split(/\r\n(?=['"]|a)/);
+      assert.ok(row.startsWith(`'${name}`) || row.startsWith(`"'${name}`), JSON.stringify(row));
+    }
+    assert.ok(toCsv([film({ name: 'a', assessment })], origin).startsWith("file,state,call,probability_covid,probability_=normal,"));
+  });
+
+  test('commas, quotes and line ends do not break a row', () => {
+    const csv = toCsv([film({ name: 'a, "b"\nc.png', state: 'failed', error: { code: 'corrupt', message: 'x' } })], origin);
+    assert.ok(csv.includes('"a, ""b""\nc.png",failed,'), csv);
+    assert.ok(csv.endsWith('\r\n'));
+  });
+
+  test('numbers of a refused image are in neither file', () => {
+    const refused = film({ name: 'a', assessment: { ...assessment, refused: true, call: null } });
+    assert.ok(!toCsv([refused], origin).includes('0.25'));
+    assert.deepEqual(JSON.parse(toJson([refused], origin)).results[0].findings, []);
+    assert.equal(JSON.parse(toJson([refused], origin)).results[0].state, 'refused');
+  });
+});
+
+describe('the list', () => {
+  beforeEach(async () => {
+    page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+    app = await openApp(page, site.url);
+  });
+  afterEach(() => page.close());
+
+  test('fills with every film, the unreadable ones with their reason, and opens them', async (context) => {
+    const some = films().slice(0, 4).map(({ file }) => ({ name: path.basename(file), mimeType: 'image/jpeg', buffer: readFileSync(file) }));
+    if (some.length === 0) context.diagnostic(NO_DATA.replace('skipped', 'drawn films only'));
+    const files = [...some, drawn('drawn.png'), { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('no image') }];
+    await give(app, files);
+    await waitRead(files.length);
+    assert.deepEqual(await names(), files.map(({ name }) => name));
+    const rows = await app.locator('#table-body tr[data-film]').evaluateAll((all) => all.map((row) => ({
+      numbers: [...row.querySelectorAll('td.number')].map((cell) => cell.textContent ?? ''),
+      answer: row.querySelector('.badge')?.textContent ?? '',
+      thumbnail: row.querySelector('canvas')?.width ?? 0,
+    })));
+    for (const { numbers, thumbnail, answer } of rows.slice(0, -1)) {
+      const sum = numbers.reduce((total, number) => total + Number.parseFloat(number), 0);
+      assert.ok(Math.abs(sum - 100) < 0.2, `${numbers}`);
+      assert.ok(thumbnail > 0 && thumbnail <= 88 && answer !== '');
+    }
+    assert.deepEqual(rows.at(-1), { numbers: ['', '', ''], answer: 'This is no image that can be read here', thumbnail: 0 });
+
+    await app.locator('.opener', { hasText: 'drawn.png' }).click();
+    await app.locator('#facts dd', { hasText: 'drawn.png' }).waitFor();
+    await app.locator('#image').waitFor();
+    assert.equal(await app.locator('#image').evaluate((canvas) => /** @type {HTMLCanvasElement} */ (canvas).width), 320);
+    assert.equal(await app.locator('tr[aria-current=true] .opener').innerText(), 'drawn.png');
+    await app.locator('.opener', { hasText: 'notes.txt' }).click();
+    assert.equal(await text(app, '#error-code'), 'unknown-format');
+    assert.equal(await app.locator('#stage').isVisible(), false, 'no film of another row stays in sight');
+  });
+
+  test('sorts, filters, and walks by keys', async () => {
+    const greys = [200, 10, 90, 150, 60];
+    const files = greys.map((grey, index) => plain(`film-${index + 1}.png`, grey));
+    await give(app, [...files, plain('other.png', 30)]);
+    await waitRead(6);
+    const column = app.locator('#table-head button', { hasText: 'COVID-19' });
+    const numbers = () => app.locator('#table-body tr[data-film] td.number:nth-child(4)').allInnerTexts().then((all) => all.map(Number.parseFloat));
+    const unsorted = await numbers();
+    await column.click();
+    assert.equal(await app.locator('th:has(button:text("COVID-19"))').getAttribute('aria-sort'), 'descending');
+    assert.deepEqual(await numbers(), unsorted.toSorted((a, b) => b - a));
+    await column.click();
+    assert.deepEqual(await numbers(), unsorted.toSorted((a, b) => a - b));
+    await column.click();
+    assert.deepEqual(await numbers(), unsorted, 'a third time brings the order of reading back');
+    await app.locator('#table-head button', { hasText: 'Film' }).click();
+    assert.deepEqual(await names(), ['film-1.png', 'film-2.png', 'film-3.png', 'film-4.png', 'film-5.png', 'other.png']);
+
+    await app.locator('#filter').fill('FILM-');
+    await app.locator('#announcer', { hasText: '5 of 6 films match.' }).waitFor({ state: 'attached' });
+    assert.equal((await names()).length, 5);
+    await app.locator('#filter-answer').selectOption('failed');
+    await app.locator('#no-rows').waitFor();
+    await app.locator('#filter-answer').selectOption('');
+    await app.locator('#filter').fill('');
+
+    await app.locator('.opener').first().focus();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await app.locator('#facts dd', { hasText: 'film-3.png' }).waitFor();
+    await page.keyboard.press('End');
+    assert.equal(await app.evaluate(() => document.activeElement?.textContent), 'other.png');
+  });
+
+  test('stops, keeps what is read, and goes on', async () => {
+    await app.locator('#file').setInputFiles(Array.from({ length: 30 }, (_, index) => plain(`${index}.png`, index)));
+    await app.locator('#progress-text', { hasText: /^[3-9] of 30/ }).waitFor();
+    await app.locator('#cancel').click();
+    await app.locator('#resume').waitFor();
+    const stopped = await text(app, '#progress-text');
+    await page.waitForTimeout(700);
+    assert.equal(await text(app, '#progress-text'), stopped, 'nothing is read after a stop');
+    assert.ok(Number.parseInt(stopped) < 30);
+    await settled(app);
+    await app.locator('#resume').click();
+    await waitRead(30);
+    assert.equal(await app.locator('#table-body [data-state=done]').count() > 5, true);
+  });
+
+  test('CSV and JSON are saved with where the numbers come from', async () => {
+    await give(app, [drawn('=a.png'), plain('b.png', 40), { name: 'c.txt', mimeType: 'text/plain', buffer: Buffer.from('no') }]);
+    await waitRead(3);
+    /** @param {string} id */
+    const saved = async (id) => {
+      const [download] = await Promise.all([page.waitForEvent('download'), app.locator(id).click()]);
+      return { name: download.suggestedFilename(), text: readFileSync(await download.path(), 'utf8') };
+    };
+    const csv = await saved('#export-csv');
+    assert.match(csv.name, /^deepbreath-.*\.csv$/);
+    const [head = '', ...rows] = csv.text.trim().split('\r\n');
+    assert.ok(head.startsWith('file,state,call,probability_covid,probability_normal,probability_pneumonia,reasons,'), head);
+    assert.equal(rows.length, 3);
+    const weights = await app.locator('#facts').evaluate((facts) => [...facts.querySelectorAll('dt')].find((name) => name.textContent === 'Weights')?.nextElementSibling?.textContent ?? '');
+    for (const row of rows.slice(0, 2)) assert.ok(row.includes(`,${weights},cpu,`), `${weights}: ${row}`);
+    assert.ok(rows[0]?.startsWith("'=a.png,"), rows[0]);
+    assert.match(rows[2] ?? '', /c\.txt,failed,.*unknown-format/);
+
+    const json = await saved('#export-json');
+    const { program, disclaimer, version, date, settings, results } = JSON.parse(json.text);
+    assert.deepEqual([program, disclaimer], ['deepbreath', 'For education and research. Not a diagnosis.']);
+    assert.match(version, /^\d+\.\d+\.\d+/);
+    assert.ok(Math.abs(Date.parse(date) - Date.now()) < 600_000);
+    assert.equal(settings.operatingPoint, 'balanced');
+    assert.deepEqual(results.map((/** @type {any} */ { file, state }) => [file, state]), [['=a.png', 'done'], ['b.png', 'done'], ['c.txt', 'failed']]);
+    assert.equal(results[0].weights, weights);
+    assert.ok(Math.abs(results[0].findings.reduce((/** @type {number} */ sum, /** @type {any} */ { probability }) => sum + probability, 0) - 1) < 1e-4);
+    assert.equal(results[2].error.code, 'unknown-format');
+  });
+
+  test('clearing takes everything away, and the page begins anew', async () => {
+    await give(app, [drawn('a.png'), drawn('b.png')]);
+    await waitRead(2);
+    await app.locator('#clear').click();
+    assert.equal(await app.locator('#invitation').isVisible(), true);
+    assert.equal(await app.locator('#worklist').isVisible(), false);
+    assert.equal(await app.locator('#image').isVisible(), false);
+    await give(app, drawn('c.png'));
+    assert.equal(await app.locator('#worklist').isVisible(), false, 'one film needs no list');
+  });
+});
+
+describe('ways in', () => {
+  beforeEach(async () => {
+    page = await browser.newPage();
+    app = await openApp(page, site.url);
+  });
+  afterEach(() => page.close());
+
+  /** @param {string[]} files */
+  const drop = async (files) => {
+    const client = await page.context().newCDPSession(page);
+    const data = { items: [], files, dragOperationsMask: 1 };
+    for (const type of /** @type {const} */ (['dragEnter', 'dragOver', 'dragOver', 'drop'])) {
+      await client.send('Input.dispatchDragEvent', { type, x: 300, y: 300, data });
+    }
+  };
+
+  test('a dropped folder is read with the folders in it', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'deepbreath-drop-'));
+    try {
+      mkdirSync(path.join(folder, 'week/monday'), { recursive: true });
+      writeFileSync(path.join(folder, 'week/monday/a.png'), phantom());
+      writeFileSync(path.join(folder, 'week/b.png'), phantom());
+      writeFileSync(path.join(folder, 'week/notes.txt'), 'no image');
+      writeFileSync(path.join(folder, 'week/.DS_Store'), 'litter');
+      await drop([path.join(folder, 'week')]);
+      await waitRead(3);
+      assert.deepEqual(await names(), ['week/b.png', 'week/monday/a.png', 'week/notes.txt']);
+      assert.match(await text(app, '#notice'), /^1 file of the operating system left out/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test('files dropped beside a folder are read, and the folder is told to be left out', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'deepbreath-mixed-'));
+    try {
+      for (const name of ['2.png', '10.png']) writeFileSync(path.join(folder, name), phantom());
+      mkdirSync(path.join(folder, 'more'));
+      await drop(['10.png', 'more', '2.png'].map((name) => path.join(folder, name)));
+      await waitRead(2);
+      assert.deepEqual(await names(), ['2.png', '10.png']);
+      assert.match(await text(app, '#notice'), /one folder at a time/);
+      assert.equal(await app.locator('#folder').isVisible(), false, 'the field for folders is out of the way');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test('a folder can be chosen too', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'deepbreath-choose-'));
+    try {
+      for (const name of ['1.png', '2.png']) writeFileSync(path.join(folder, name), phantom());
+      const [chooser] = await Promise.all([page.waitForEvent('filechooser'), app.locator('#open-folder').click()]);
+      await chooser.setFiles(folder);
+      await waitRead(2);
+      assert.deepEqual(await names(), [`${path.basename(folder)}/1.png`, `${path.basename(folder)}/2.png`]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test('pasting an image reads it; pasting a text does nothing', async () => {
+    const paste = (/** @type {string | null} */ base64) => app.evaluate((base64) => {
+      const data = new DataTransfer();
+      if (base64 === null) data.setData('text/plain', 'hello');
+      else data.items.add(new File([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))], 'pasted.png', { type: 'image/png' }));
+      document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true }));
+    }, base64);
+    await paste(null);
+    assert.equal(await app.locator('#invitation').isVisible(), true);
+    await paste(phantom().toString('base64'));
+    await app.locator('#facts dd', { hasText: 'pasted.png' }).waitFor();
+  });
+
+  test('the camera takes one photo of a film, with the camera at the back', async () => {
+    const camera = app.locator('#camera');
+    assert.deepEqual([await camera.getAttribute('capture'), await camera.getAttribute('accept')], ['environment', 'image/*']);
+    await camera.setInputFiles(drawn('photo.png'));
+    await app.locator('#facts dd', { hasText: 'photo.png' }).waitFor();
+  });
+
+  test('a film that comes while the page loads is answered as soon as it can be', async () => {
+    const other = await browser.newPage();
+    try {
+      const fake = await openFake(other, sources.url, `(await new Promise((resolve) => { globalThis.go = () => resolve(Object.assign(new EventTarget(), {
+        async preview() { return { width: 1, height: 1, grey: Uint8Array.from([9]) }; },
+        async classify(file) { throw Object.assign(new Error(file.name + ': asked'), { code: 'asked' }); },
+      })); }))`, { wait: false });
+      await fake.locator('#file').setInputFiles(drawn('early.png'));
+      await fake.locator('#working:not([hidden])').waitFor();
+      await fake.evaluate('go()');
+      await fake.locator('#error-code', { hasText: 'asked' }).waitFor();
+    } finally {
+      await other.close();
+    }
+  });
+});
+
+test(`${MANY} films: bounded memory, bounded rows, no long task`, async (context) => {
+  page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+  app = await openApp(page, site.url);
+  const pool = films().slice(0, 100).map(({ file }) => readFileSync(file));
+  if (pool.length === 0) context.diagnostic(NO_DATA.replace('skipped', 'drawn films only'));
+  const folder = mkdtempSync(path.join(tmpdir(), 'deepbreath-many-'));
+  // Without an origin, the frame has a process of its own; a browser that does otherwise counts it with the page.
+  const client = await page.context().newCDPSession(app).catch(() => page.context().newCDPSession(page));
+  try {
+    const files = Array.from({ length: MANY }, (_, index) => {
+      const file = path.join(folder, `film-${String(index).padStart(4, '0')}`);
+      writeFileSync(file, pool[index % pool.length] ?? phantom());
+      return file;
+    });
+    const heap = async () => {
+      await client.send('HeapProfiler.collectGarbage');
+      const { metrics } = await client.send('Performance.getMetrics');
+      return metrics.find(({ name }) => name === 'JSHeapUsedSize')?.value ?? NaN;
+    };
+    await client.send('Performance.enable');
+    await browser.startTracing(page, { categories: ['toplevel'] });
+    await app.locator('#file').setInputFiles(files);
+    const tenth = Math.floor(MANY / 10);
+    await app.waitForFunction((count) => Number.parseInt(document.getElementById('progress-text')?.textContent ?? '0') >= count, tenth, { timeout: 600_000 });
+    const early = await heap();
+    const rows = [];
+    while (!await app.locator('#progress-bar').evaluate((bar) => /** @type {HTMLElement} */ (bar).hidden)) {
+      rows.push(await app.locator('#table-body tr').count());
+      await app.locator('#rows').evaluate((scroller) => (scroller.scrollTop = (scroller.scrollTop + 900) % scroller.scrollHeight));
+      await page.waitForTimeout(500);
+    }
+    const late = await heap();
+    assert.equal(await text(app, '#progress-text'), `${MANY} read`);
+    assert.ok(Math.max(...rows) < 60, `${Math.max(...rows)} rows in the document`);
+    assert.ok(late - early < LARGEST_GROWTH, `the heap grew from ${early} to ${late} bytes`);
+    const longest = Math.max(...mainThreadTasks(await browser.stopTracing()));
+    context.diagnostic(`heap ${(early / 1e6).toFixed(1)} MB at ${tenth}, ${(late / 1e6).toFixed(1)} MB at ${MANY}; longest task ${longest.toFixed(1)} ms`);
+    assert.ok(longest > 0.1 && longest <= LARGEST_TASK, `the longest task took ${longest} ms`);
+  } finally {
+    rmSync(folder, { recursive: true });
+    await page.close();
+  }
+});
+
+/**
+ * Processor time of each task of the pages' main threads, in milliseconds: unlike its duration, it does not depend on what
+ * else the machine does.
+ * @param {Buffer} trace
+ * @returns {number[]}
+ */
+function mainThreadTasks(trace) {
+  /** @type {{ traceEvents: { name: string, ph: string, pid: number, tid: number, tdur?: number, args: { name?: string } }[] }} */
+  const { traceEvents } = JSON.parse(trace.toString());
+  const main = new Set(traceEvents.filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain').map(({ pid, tid }) => `${pid} ${tid}`));
+  return traceEvents
+    .filter(({ name, ph, pid, tid }) => ph === 'X' && name === 'ThreadControllerImpl::RunTask' && main.has(`${pid} ${tid}`))
+    .map(({ tdur = 0 }) => tdur / 1000);
+}
