@@ -11,6 +11,7 @@ pub mod evaluate;
 pub mod export;
 pub mod films;
 pub mod folds;
+pub mod gate;
 mod groups;
 pub mod head;
 pub mod inference;
