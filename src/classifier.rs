@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
 use crate::Error;
-use crate::decision::{Decision, Reason, decide};
+use crate::decision::{Decision, Gate, Reason, decide};
 use crate::model::{FEATURES, Model, Output};
 use crate::preprocess::{ModelInput, PREPROCESSING};
 use crate::radiograph::{Provenance, Radiograph};
@@ -27,6 +27,17 @@ pub struct Classifier {
     metadata: Metadata,
     /// The last layer's weights, `FEATURES` for each class.
     head: Vec<Vec<f32>>,
+    /// The gate's weights, `[1, FEATURES]`.
+    gate: Option<Tensor<2>>,
+}
+
+/// What the network makes of one input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// In the order of the classes.
+    pub logits: Vec<f32>,
+    /// The verdict of the gate, if the weights have one.
+    pub gate: Option<Gate>,
 }
 
 /// What to compute besides the probabilities.
@@ -154,7 +165,11 @@ impl Classifier {
         })?;
         let head = tensors["classifier.weight"].values.chunks_exact(FEATURES).map(<[f32]>::to_vec).collect();
         let backend = backend_name(device);
-        Ok(Self { model, device: device.clone(), backend, file: file.into(), id, metadata, head })
+        let gate = metadata
+            .gate
+            .as_ref()
+            .map(|gate| Tensor::from_data(TensorData::new(gate.weight.clone(), [1, FEATURES]), device));
+        Ok(Self { model, device: device.clone(), backend, file: file.into(), id, metadata, head, gate })
     }
 
     /// What the weights file says about itself.
@@ -196,13 +211,13 @@ impl Classifier {
         let preprocess = milliseconds(lap);
 
         let lap = Instant::now();
-        let Output { features, logits } = self.model.forward(input.to_tensor(&self.device));
-        let logits = self.values(logits).await?;
+        let output = self.model.forward(input.to_tensor(&self.device));
+        let Judgement { logits, gate } = self.judgements(&output).await?.remove(0);
         let forward = milliseconds(lap);
 
         let lap = Instant::now();
-        let Decision { probabilities, call, refused, reasons } = decide(&logits, &self.metadata, None);
-        let saliency = if options.saliency { self.saliency(features).await? } else { Vec::new() };
+        let Decision { probabilities, call, refused, reasons } = decide(&logits, &self.metadata, gate);
+        let saliency = if options.saliency { self.saliency(output.features).await? } else { Vec::new() };
         let explain = milliseconds(lap);
 
         let findings = self.metadata.classes.iter().cloned().zip(probabilities);
@@ -228,16 +243,44 @@ impl Classifier {
         self.values(self.model.forward(input.to_tensor(&self.device)).logits).await
     }
 
-    /// The logits for each input, computed in one batch.
+    /// Logits and the gate's verdict for each input, computed in one batch.
     ///
     /// # Errors
     /// As [`Self::logits`].
-    pub async fn logits_batch(&self, inputs: &[ModelInput]) -> Result<Vec<Vec<f32>>, Error> {
+    pub async fn judge_batch(&self, inputs: &[ModelInput]) -> Result<Vec<Judgement>, Error> {
         if inputs.is_empty() {
             return Ok(Vec::new());
         }
-        let logits = self.values(self.model.forward(ModelInput::to_batch(inputs, &self.device)).logits).await?;
-        Ok(logits.chunks_exact(self.metadata.classes.len()).map(<[f32]>::to_vec).collect())
+        self.judgements(&self.model.forward(ModelInput::to_batch(inputs, &self.device))).await
+    }
+
+    /// The pooled features for each input, `[inputs][FEATURES]`: what a gate is fitted on.
+    ///
+    /// # Errors
+    /// As [`Self::logits`].
+    pub async fn features_batch(&self, inputs: &[ModelInput]) -> Result<Vec<Vec<f32>>, Error> {
+        if inputs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let output = self.model.forward(ModelInput::to_batch(inputs, &self.device));
+        Ok(self.values(output.pooled).await?.chunks_exact(FEATURES).map(<[f32]>::to_vec).collect())
+    }
+
+    /// One read for logits and distances: each read is a round trip to the device.
+    async fn judgements(&self, output: &Output) -> Result<Vec<Judgement>, Error> {
+        let classes = self.metadata.classes.len();
+        let (Some(weight), Some(model)) = (&self.gate, &self.metadata.gate) else {
+            let logits = self.values(output.logits.clone()).await?;
+            let judgement = |logits: &[f32]| Judgement { logits: logits.to_vec(), gate: None };
+            return Ok(logits.chunks_exact(classes).map(judgement).collect());
+        };
+        let sums = output.pooled.clone().matmul(weight.clone().transpose()); // [B, 1]
+        let values = self.values(Tensor::cat(vec![output.logits.clone(), sums], 1)).await?; // [B, classes + 1]
+        let judgement = |row: &[f32]| Judgement {
+            logits: row[..classes].to_vec(),
+            gate: Some(Gate { distance: row[classes] + model.bias, limit: model.limit }),
+        };
+        Ok(values.chunks_exact(classes + 1).map(judgement).collect())
     }
 
     /// Runs the weights file's golden inputs and compares: whether this machine computes what the trainer computed.
@@ -285,7 +328,7 @@ impl Classifier {
     /// # Errors
     /// As [`Self::logits`].
     pub async fn warm_up(&self) -> Result<(), Error> {
-        let Output { features, logits } = self.model.forward(Pattern::Waves.input().to_tensor(&self.device));
+        let Output { features, logits, .. } = self.model.forward(Pattern::Waves.input().to_tensor(&self.device));
         self.values(logits).await?;
         self.saliency(features).await.map(|_| ())
     }

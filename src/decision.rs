@@ -32,6 +32,13 @@ pub struct Gate {
     pub limit: f32,
 }
 
+impl Gate {
+    /// Whether the image gets no answer.
+    pub fn refuses(&self) -> bool {
+        self.distance > self.limit
+    }
+}
+
 /// Why there is no call. Serialises as `{"code": .., "text": ..}`: the code for programs, the text for people.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -101,7 +108,7 @@ pub fn probabilities(logits: &[f32], temperature: f32) -> Vec<f32> {
 /// The answer for `logits`, one for each class of `metadata`. Without a `gate` no image is refused.
 pub fn decide(logits: &[f32], metadata: &Metadata, gate: Option<Gate>) -> Decision {
     let probabilities = probabilities(logits, metadata.temperature);
-    if let Some(gate) = gate.filter(|gate| gate.distance > gate.limit) {
+    if let Some(gate) = gate.filter(Gate::refuses) {
         let reasons = vec![Reason::OutOfDistribution(gate)];
         return Decision { probabilities, call: None, refused: true, reasons };
     }

@@ -14,6 +14,6 @@ pub mod saliency;
 pub mod web;
 pub mod weights;
 
-pub use classifier::{Assessment, Classifier, Options};
+pub use classifier::{Assessment, Classifier, Judgement, Options};
 pub use error::Error;
 pub use radiograph::Radiograph;

@@ -1,10 +1,10 @@
 //! Bytes to an assessment, end to end, with random weights: what does not depend on training must hold for any.
 
 use burn::tensor::Device;
-use deepbreath::model::{Model, ModelConfig, NamedTensors};
+use deepbreath::model::{FEATURES, Model, ModelConfig, NamedTensors};
 use deepbreath::preprocess::{ModelInput, PREPROCESSING};
 use deepbreath::weights::{
-    FORMAT_VERSION, Golden, Metadata, OperatingPoint, Origin, Pattern, Precision, Weights, write,
+    FORMAT_VERSION, GateModel, Golden, Metadata, OperatingPoint, Origin, Pattern, Precision, Weights, write,
 };
 use deepbreath::{Assessment, Classifier, Error, Options, Radiograph};
 use image::{GrayImage, ImageFormat};
@@ -31,6 +31,7 @@ fn metadata() -> Metadata {
         temperature: 1.0,
         operating_points: CLASSES.map(point).to_vec(),
         golden: Vec::new(),
+        gate: None,
         measured: Vec::new(),
         origin: Origin::default(),
         licence: "none".into(),
@@ -79,7 +80,8 @@ fn logits_agree_one_by_one_in_a_batch_and_with_the_probabilities() {
     let classifier = load(&metadata(), &tensors()).unwrap();
     let radiographs = Pattern::ALL.map(|pattern| Radiograph::decode("drawn.png", &png(pattern)).unwrap());
     let inputs = radiographs.each_ref().map(ModelInput::from_radiograph);
-    let batch = block_on(classifier.logits_batch(&inputs)).unwrap();
+    let batch: Vec<Vec<f32>> =
+        block_on(classifier.judge_batch(&inputs)).unwrap().into_iter().map(|judgement| judgement.logits).collect();
     assert_eq!(batch.len(), inputs.len());
     for (((input, logits), pattern), radiograph) in inputs.iter().zip(&batch).zip(Pattern::ALL).zip(radiographs) {
         // A drawing that looks like a negative is inverted when it comes as a file.
@@ -94,7 +96,7 @@ fn logits_agree_one_by_one_in_a_batch_and_with_the_probabilities() {
         let findings = assess(&classifier, pattern, false).findings;
         assert!(findings.iter().zip(expected).all(|(finding, p)| (finding.probability - p).abs() < 1e-6));
     }
-    assert!(block_on(classifier.logits_batch(&[])).unwrap().is_empty());
+    assert!(block_on(classifier.judge_batch(&[])).unwrap().is_empty());
 }
 
 #[test]
@@ -208,4 +210,25 @@ fn the_json_forms_are_stable() {
         assert!(whole.get(key).is_some(), "{key}");
     }
     assert_eq!(whole["findings"][0]["label"], "covid");
+}
+
+#[test]
+fn the_gate_is_the_weighted_sum_of_the_pooled_features() {
+    let plain = load(&metadata(), &tensors()).unwrap();
+    let input = [Pattern::Waves.input()];
+    let features = block_on(plain.features_batch(&input)).unwrap().remove(0);
+    let weight: Vec<f32> = (0..FEATURES).map(|index| (index as f32 * 0.37).sin() * 0.1).collect();
+    let expected = features.iter().zip(&weight).map(|(feature, weight)| feature * weight).sum::<f32>() - 1.5;
+    for (limit, refused) in [(expected - 0.01, true), (expected + 0.01, false)] {
+        let gate = GateModel { weight: weight.clone(), bias: -1.5, limit, data: "a test".into() };
+        let classifier = load(&Metadata { gate: Some(gate), ..metadata() }, &tensors()).unwrap();
+        let judgement = block_on(classifier.judge_batch(&input)).unwrap().remove(0);
+        let verdict = judgement.gate.expect("a gate");
+        assert!((verdict.distance - expected).abs() < 2e-3 && verdict.refuses() == refused, "{verdict:?} {expected}");
+        assert_eq!(judgement.logits, block_on(plain.judge_batch(&input)).unwrap()[0].logits);
+        let assessment = assess(&classifier, Pattern::Waves, false);
+        assert_eq!((assessment.refused, assessment.call.is_none() || !refused), (refused, true));
+    }
+    let short = GateModel { weight: vec![0.0; 3], bias: 0.0, limit: 0.0, data: String::new() };
+    assert_eq!(load(&Metadata { gate: Some(short), ..metadata() }, &tensors()).err().unwrap().code(), "weights");
 }

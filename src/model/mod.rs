@@ -104,6 +104,8 @@ pub struct Model {
 pub struct Output {
     /// `[B, FEATURES, 7, 7]`, 0..=6.
     pub features: Tensor<4>,
+    /// The features' means over the image, `[B, FEATURES]`.
+    pub pooled: Tensor<2>,
     /// `[B, classes]`.
     pub logits: Tensor<2>,
 }
@@ -202,8 +204,9 @@ impl Model {
     /// `x` `[B, 3, H, W]` to features and logits, with stored statistics.
     pub fn forward(&self, x: Tensor<4>) -> Output {
         let map = self.feature_map(x, NormMode::Frozen);
-        let logits = self.classify(pool(map.clone()));
-        Output { features: map.permute([0, 3, 1, 2]), logits }
+        let pooled = pool(map.clone());
+        let logits = self.classify(pooled.clone());
+        Output { features: map.permute([0, 3, 1, 2]), pooled, logits }
     }
 
     /// `x` `[B, 3, H, W]` to the last feature map, `[B, H / 32, W / 32, FEATURES]`.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::golden::Golden;
-use crate::model::ModelConfig;
+use crate::model::{FEATURES, ModelConfig};
 use crate::preprocess::Preprocessing;
 
 /// The version of the file format that this library writes, and the only one it reads.
@@ -29,6 +29,9 @@ pub struct Metadata {
     pub operating_points: Vec<OperatingPoint>,
     /// Known inputs with the logits that these very weights gave when they were written.
     pub golden: Vec<Golden>,
+    /// Refuses what is no frontal chest X-ray; without it every readable image gets an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateModel>,
     /// What the weights were measured to do.
     pub measured: Vec<Measurement>,
     /// Where the weights come from.
@@ -60,6 +63,21 @@ pub struct OperatingPoint {
 impl OperatingPoint {
     /// Name of the points that the call is made at: sensitivity and specificity weigh the same.
     pub const BALANCED: &'static str = "balanced";
+}
+
+/// The out-of-distribution gate: `distance = weight . features + bias` of the pooled features; the image is refused if
+/// that exceeds `limit`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateModel {
+    /// One weight for each pooled feature.
+    pub weight: Vec<f32>,
+    /// Added to the weighted sum.
+    pub bias: f32,
+    /// Largest distance of an image that is answered.
+    pub limit: f32,
+    /// Which images the gate was fitted on, in words.
+    pub data: String,
 }
 
 /// One measured figure with its 95 % interval.
@@ -158,6 +176,12 @@ impl Metadata {
             let rates = [point.threshold, point.sensitivity, point.specificity];
             if rates.iter().any(|rate| !(0.0..=1.0).contains(rate)) {
                 return wrong(format!("operating point {} of {} is not within 0..=1", point.name, point.finding));
+            }
+        }
+        if let Some(gate) = &self.gate {
+            let finite = gate.weight.iter().chain([&gate.bias, &gate.limit]).all(|value| value.is_finite());
+            if gate.weight.len() != FEATURES || !finite {
+                return wrong(format!("a gate of {} finite weights for {FEATURES} features", gate.weight.len()));
             }
         }
         for golden in &self.golden {

@@ -30,6 +30,7 @@ pub(crate) fn metadata() -> Metadata {
             logits: vec![0.1, -2.5, 3.0],
             tolerance: 1e-3,
         }],
+        gate: None,
         measured: vec![Measurement {
             name: "balanced_accuracy".into(),
             value: 0.875,

@@ -197,6 +197,9 @@ pub struct EvaluateArgs {
     /// CSV (path,kind) of images that are no frontal chest X-rays and should be refused
     #[arg(long, value_name = "CSV", value_hint = ValueHint::FilePath)]
     pub ood: Option<PathBuf>,
+    /// Of --ood only the half that no gate was fitted on (of each kind every other row)
+    #[arg(long, requires = "ood")]
+    pub ood_held_out: bool,
     /// Folder for report.html, report.json and the plots
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub out: PathBuf,
@@ -285,6 +288,9 @@ pub struct ExportArgs {
     /// How numbers are stored
     #[arg(long, value_enum, default_value_t = Precision::F16)]
     pub precision: Precision,
+    /// Images that are no frontal chest X-rays (columns path,kind): half of each kind teaches the weights' gate
+    #[arg(long, value_name = "CSV", value_hint = ValueHint::FilePath)]
+    pub ood: Option<PathBuf>,
 }
 
 /// How a weights file stores its numbers.

@@ -4,9 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use deepbreath::preprocess::ModelInput;
-use deepbreath::{Classifier, Options, decision};
+use deepbreath::{Classifier, Judgement, Options, decision};
 use rayon::prelude::*;
-use serde::Deserialize;
 
 use crate::calibrate::OperatingPoint;
 use crate::cli::EvaluateArgs;
@@ -15,7 +14,7 @@ use crate::metrics::Prediction;
 use crate::report::{OodReport, Protocol, Report};
 use crate::train::{device, stop_on_interrupt};
 use crate::training::{check_interrupted, progress_bar};
-use crate::{films, output, provenance, tables};
+use crate::{films, gate, output, provenance, tables};
 
 /// Films of a forward pass.
 const BATCH: usize = 16;
@@ -43,10 +42,11 @@ pub fn predict(classifier: &Classifier, films: &[&Film]) -> Result<Vec<Predictio
     for batch in films.chunks(BATCH) {
         check_interrupted()?;
         let inputs: Vec<ModelInput> = batch.par_iter().map(|film| films::input(film)).collect::<Result<_>>()?;
-        let logits = pollster::block_on(classifier.logits_batch(&inputs))?;
-        for (film, logits) in batch.iter().zip(logits) {
+        let judgements = pollster::block_on(classifier.judge_batch(&inputs))?;
+        for (film, Judgement { logits, gate }) in batch.iter().zip(judgements) {
             let probabilities = decision::probabilities(&logits, classifier.metadata().temperature);
-            predictions.push(Prediction::new(film, logits, probabilities));
+            let refused = gate.is_some_and(|gate| gate.refuses());
+            predictions.push(Prediction { refused, ..Prediction::new(film, logits, probabilities) });
         }
         bar.set_position(predictions.len() as u64);
     }
@@ -54,22 +54,13 @@ pub fn predict(classifier: &Classifier, films: &[&Film]) -> Result<Vec<Predictio
     Ok(predictions)
 }
 
-/// A row of `--ood`.
-#[derive(Debug, Deserialize)]
-struct OodRow {
-    path: String,
-    kind: String,
-}
-
 /// Counts refusals among images that are no frontal chest X-rays; a file that cannot be decoded counts as refused.
-fn out_of_distribution(classifier: &Classifier, csv: &Path) -> Result<OodReport> {
+fn out_of_distribution(classifier: &Classifier, csv: &Path, held_out: bool) -> Result<OodReport> {
     let dir = csv.parent().unwrap_or(Path::new("."));
-    let context = || format!("cannot read {} (columns path,kind)", csv.display());
-    let rows: Vec<OodRow> = csv::Reader::from_path(csv)
-        .with_context(context)?
-        .deserialize()
-        .collect::<Result<_, _>>()
-        .with_context(context)?;
+    let all = gate::read(csv)?;
+    let fitted = gate::fitting_half(&all);
+    let rows: Vec<_> =
+        all.into_iter().zip(fitted).filter(|(_, fitted)| !(held_out && *fitted)).map(|(row, _)| row).collect();
     let bar = progress_bar(rows.len(), "out of distribution");
     let mut refused = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -115,7 +106,7 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
     };
     ensure!(!films.is_empty(), "{} has no films in this split; try --split all", args.manifest.display());
     let predictions = predict(&classifier, &films)?;
-    let ood = args.ood.as_deref().map(|csv| out_of_distribution(&classifier, csv)).transpose()?;
+    let ood = args.ood.as_deref().map(|csv| out_of_distribution(&classifier, csv, args.ood_held_out)).transpose()?;
     let protocol = Protocol {
         command: std::env::args().skip(1).fold("trainer".into(), |line, word| line + " " + &word),
         date: provenance::today(),

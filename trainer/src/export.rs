@@ -96,6 +96,7 @@ pub(crate) mod tests {
             temperature: 1.0,
             operating_points: Vec::new(),
             golden: Vec::new(),
+            gate: None,
             measured: Vec::new(),
             origin: Origin::default(),
             licence: "none".into(),

@@ -13,6 +13,7 @@ pub mod evaluate;
 pub mod export;
 pub mod films;
 pub mod folds;
+pub mod gate;
 pub mod gradients;
 mod groups;
 pub mod head;

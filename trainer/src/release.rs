@@ -13,7 +13,7 @@ use crate::cli::{self, ExportArgs, RELEASED_WEIGHTS};
 use crate::dataset::{Film, Manifest, Split};
 use crate::report::{Protocol, Report};
 use crate::train::RunRecord;
-use crate::{calibrate, evaluate, export, metrics::Prediction, provenance, tensors};
+use crate::{calibrate, evaluate, export, gate, metrics::Prediction, provenance, tensors};
 
 /// Licence of the weights: the strictest of their data's.
 const LICENCE: &str = "For education and research only. Not for commercial use, not for any medical decision. \
@@ -117,6 +117,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         temperature: 1.0,
         operating_points: Vec::new(),
         golden: Vec::new(),
+        gate: None,
         measured: Vec::new(),
         origin: Origin {
             manifest_digest: record.manifest_digest.clone(),
@@ -151,6 +152,11 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             data: data.clone(),
         })
         .collect();
+    if let Some(csv) = &args.ood {
+        println!("fitting the gate");
+        let judge = classifier(&tensors, &metadata, precision, &device)?;
+        metadata.gate = Some(gate::fit(&judge, &manifest.subset(Split::Train), &validation, csv)?);
+    }
     let test = manifest.subset(Split::Test);
     if !test.is_empty() {
         println!("measuring on test films");

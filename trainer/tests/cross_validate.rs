@@ -51,6 +51,7 @@ fn study() -> tempfile::TempDir {
         temperature: 1.0,
         operating_points: Vec::new(),
         golden: Vec::new(),
+        gate: None,
         measured: Vec::new(),
         origin: Origin::default(),
         licence: "none".into(),
