@@ -47,10 +47,9 @@ async function violations(frame) {
   return found;
 }
 
-/** @param {import('playwright-core').Frame} app @param {string} state */
-async function assertClean(app, state) {
-  assert.deepEqual(await violations(app), [], state);
-  assert.deepEqual(await violations(page.mainFrame()), [], `${state}, the page around`);
+/** @param {import('playwright-core').Frame} frame @param {string} state */
+async function assertClean(frame, state) {
+  assert.deepEqual(await violations(frame), [], state);
 }
 
 test('axe is there and would find something', async () => {
@@ -66,8 +65,9 @@ for (const [theme, width] of /** @type {['dark' | 'light', number][]} */ ([['dar
     page = await browser.newPage({ viewport: { width, height: 860 }, colorScheme: theme, reducedMotion: 'reduce' });
     const app = await openApp(page, site.url);
     await assertClean(app, 'empty');
+    await assertClean(page.mainFrame(), 'the page around');
     await page.locator('#network summary').click();
-    await assertClean(app, 'with the network panel open');
+    await assertClean(page.mainFrame(), 'with the network panel open');
     await page.locator('#network summary').click();
     await give(app, drawn());
     await assertClean(app, 'answer');
@@ -101,6 +101,20 @@ test('axe finds nothing: refused image, another engine, failed start', async () 
   await give(app, drawn());
   await app.evaluate(`fake.dispatchEvent(new CustomEvent('backend', { detail: { backend: 'cpu', reason: 'lost' } }))`);
   assert.deepEqual(await violations(app), []);
+});
+
+test('the page about the page: the model card with its figures, readable for everyone', async () => {
+  page = await browser.newPage({ viewport: { width: 360, height: 800 } });
+  await openApp(page, site.url);
+  await page.locator('header a.about').click();
+  await page.locator('h1', { hasText: 'what it cannot do' }).waitFor();
+  const { macro_auroc: auroc, n } = JSON.parse(readFileSync(path.join(ROOT, 'weights/report/report.json'), 'utf8'));
+  const card = await page.locator('main').innerText();
+  assert.ok(card.includes(auroc.value.toFixed(3)) && card.includes(String(n)), 'the measured figures are in it');
+  assert.deepEqual(await violations(page.mainFrame()), []);
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= 360);
+  const dead = await page.locator('main a').evaluateAll((links) => links.map((link) => link.getAttribute('href') ?? '').filter((href) => !/^(https:|#)/.test(href)));
+  assert.deepEqual(dead, []);
 });
 
 describe('keys are enough', () => {
