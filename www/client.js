@@ -32,6 +32,9 @@ export { DeepbreathError };
  *   program makes `weights` and `modules` needless.
  */
 
+/** A graphics processor that is lost so often is left alone. */
+const MOST_LOSSES = 2;
+
 /**
  * The programs that are built beside this file, and the weights.
  * @param {LoadOptions} options
@@ -62,8 +65,10 @@ export class Classifier extends EventTarget {
   /** @type {Backend} */
   #backend = 'cpu';
   #reason = '';
-  /** @type {Record<string, any>} */
-  #weights = {};
+  /** How often the graphics processor was lost. */
+  #losses = 0;
+  /** @type {Loaded['metadata'] | undefined} */
+  #weights;
   /** @type {import('./worker.js').Assets | undefined} Fetched once, handed to every engine. */
   #assets;
   /** @type {Promise<unknown>} The last request; the next one waits for it. */
@@ -105,7 +110,7 @@ export class Classifier extends EventTarget {
 
   /** What the weights file tells of itself: classes, thresholds with their measured rates, provenance. */
   get weights() {
-    return this.#weights;
+    return /** @type {Loaded['metadata']} */ (this.#weights); // Loaded, or there were no classifier.
   }
 
   /**
@@ -155,7 +160,7 @@ export class Classifier extends EventTarget {
   }
 
   /**
-   * Asks the engine; if it is lost meanwhile, asks once more: a new engine of the same kind, then the processor.
+   * Asks the engine; where that is lost meanwhile, asks again: a new engine of the same kind, then the processor.
    * @param {Source} source
    * @param {(file: string, bytes: Uint8Array<ArrayBuffer>) => Request} request
    * @returns {Promise<any>}
@@ -163,39 +168,37 @@ export class Classifier extends EventTarget {
   async #ask(source, request) {
     const name = source instanceof File ? source.name : 'image';
     let lost;
-    for (let attempt = 0; attempt < 2; attempt++) {
+    for (let stops = 0; stops < 2; ) {
       const engine = await this.#alive(lost);
       try {
         return await engine.ask(request(name, await read(name, source)));
       } catch (error) {
         if (!(error instanceof EngineLost)) throw error;
         lost = error;
+        if (this.#backend === 'webgpu') this.#losses++;
+        else stops++;
       }
     }
-    // Twice in a row: on the GPU the processor may still answer; on the processor it is this file that stops it.
-    if (this.#backend === 'webgpu') {
-      await this.#fall(lost);
-      return this.#ask(source, request);
-    }
-    throw new DeepbreathError('panic', `${name}: the classifier stopped on this file (${lost?.message}). It starts anew for the next one; please report this file's kind.`);
+    throw new DeepbreathError('panic', `${name}: the classifier stopped on this file: ${lost?.message}. Other files can go on; please report what kind of file this is.`);
   }
 
   /** The engine, or a new one after it was lost. @param {DeepbreathError} [lost] */
   async #alive(lost) {
     if (this.#closed) throw this.#closed;
     if (this.#engine && !this.#engine.closed) return this.#engine;
+    if (this.#backend === 'webgpu' && this.#losses >= MOST_LOSSES) return this.#fall(lost);
     try {
-      const { engine } = await this.#start(this.#backend, 1);
+      const { engine } = await this.#start(this.#backend);
       return (this.#engine = engine);
     } catch (error) {
       if (this.#backend === 'cpu') throw error;
-      return this.#fall(lost ?? error);
+      return this.#fall(error);
     }
   }
 
   /** Goes on with the processor. @param {unknown} error */
   async #fall(error) {
-    const { engine } = await this.#start('cpu', 1);
+    const { engine } = await this.#start('cpu');
     this.#engine?.close(new DeepbreathError('closed', 'Replaced by the processor.'));
     this.#engine = engine;
     this.#settle('cpu', `the graphics processor failed: ${error instanceof Error ? error.message : error}`);
@@ -212,17 +215,17 @@ export class Classifier extends EventTarget {
   /**
    * A new engine, loaded and warm.
    * @param {Backend} backend
-   * @param {number} runs Warm-up runs.
+   * @param {boolean} [timed]
    * @returns {Promise<{ engine: Engine, milliseconds: number }>}
    */
-  async #start(backend, runs) {
+  async #start(backend, timed = false) {
     const { host, onProgress } = this.#options;
     if (!host) this.#assets ??= await ownAssets(this.#options);
     onProgress?.({ loaded: 0, total: 0, stage: 'engine' });
     const engine = new Engine(host ? host(backend) : ownWorker());
     try {
       /** @type {Loaded} */
-      const { metadata, milliseconds } = await engine.ask({ kind: 'load', backend, runs, assets: this.#assets });
+      const { metadata, milliseconds } = await engine.ask({ kind: 'load', backend, timed, assets: this.#assets });
       this.#weights = metadata;
       return { engine, milliseconds };
     } catch (error) {
@@ -235,22 +238,22 @@ export class Classifier extends EventTarget {
   async #choose(wanted) {
     const without = wanted === 'auto' ? await withoutGpu() : undefined;
     if (wanted === 'cpu' || without) {
-      this.#engine = (await this.#start('cpu', 1)).engine;
+      this.#engine = (await this.#start('cpu')).engine;
       return this.#settle('cpu', without ?? '');
     }
     if (wanted === 'webgpu') {
       try {
-        this.#engine = (await this.#start('webgpu', 1)).engine;
+        this.#engine = (await this.#start('webgpu')).engine;
         this.#settle('webgpu', '');
       } catch (error) {
         await this.#fall(error);
       }
       return;
     }
-    const cpu = await this.#start('cpu', 2);
+    const cpu = await this.#start('cpu', true);
     this.#engine = cpu.engine;
     try {
-      const gpu = await this.#start('webgpu', 2);
+      const gpu = await this.#start('webgpu', true);
       const faster = gpu.milliseconds < cpu.milliseconds;
       const times = `${Math.round(gpu.milliseconds)} ms on the graphics processor, ${Math.round(cpu.milliseconds)} ms on the processor`;
       (faster ? cpu : gpu).engine.close(new DeepbreathError('closed', 'The other engine is faster.'));

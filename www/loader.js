@@ -149,7 +149,8 @@ async function main() {
   }
   const registered = navigator.serviceWorker?.register('sw.js').catch(() => undefined);
   const assets = await Assets.open(network);
-  const outdated = assets.outdated();
+  // Without a service worker between, the list has just come from the server.
+  const outdated = navigator.serviceWorker?.controller ? assets.outdated() : false;
   const built = new Set(/** @type {Backend[]} */ (['cpu', 'webgpu']).filter((backend) => assets.size(`generated/${backend}/deepbreath_bg.wasm`)));
   let passOn = (/** @type {import('./loader/theme.js').Theme} */ _) => {};
   const theme = themeSwitch((chosen) => passOn(chosen));

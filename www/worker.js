@@ -7,7 +7,7 @@
 /** @typedef {import('./generated/cpu/deepbreath.js').ClassifyOptions} ClassifyOptions */
 /** @typedef {typeof import('./generated/cpu/deepbreath.js')} Module */
 /** @typedef {{ width: number, height: number, grey: Uint8Array }} Plane */
-/** @typedef {'cpu' | 'webgpu'} Backend */
+/** @typedef {import('./generated/cpu/deepbreath.js').Backend} Backend */
 
 /**
  * Where the program is: the module of wasm-bindgen, and the WebAssembly as an address, bytes or compiled.
@@ -22,14 +22,15 @@
  */
 
 /**
- * @typedef {{ kind: 'load', backend: Backend, runs: number, assets: Assets | undefined }
+ * @typedef {{ kind: 'load', backend: Backend, timed: boolean, assets: Assets | undefined }
  *   | { kind: 'preview', file: string, bytes: Uint8Array<ArrayBuffer> }
  *   | { kind: 'classify', file: string, bytes: Uint8Array<ArrayBuffer>, options: ClassifyOptions }} Request
  */
 
 /**
  * What a load tells.
- * @typedef {{ metadata: Record<string, any>, milliseconds: number }} Loaded `milliseconds` is the last warm-up run's.
+ * @typedef {{ metadata: import('./generated/cpu/deepbreath.js').Metadata, milliseconds: number }} Loaded The time of one
+ *   run, if it was asked for.
  */
 
 /** @typedef {Pick<MessagePort, 'postMessage'> & EventTarget} Line Who asks: this worker's creator, or a port. */
@@ -48,52 +49,25 @@ function failure(code, message) {
   return Object.assign(new Error(message), { code });
 }
 
-/** The metadata of a safetensors file: the JSON header's `__metadata__.deepbreath`. @param {Uint8Array} bytes */
-function metadata(bytes) {
-  const length = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
-  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
-  return JSON.parse(header.__metadata__.deepbreath);
-}
-
-/** A grey ramp as a BMP file: something to run before the first image. */
-function ramp() {
-  const [side, header] = [224, 14 + 40 + 4 * 256];
-  const view = new DataView(new ArrayBuffer(header + side * side));
-  view.setUint16(0, 0x424d); // "BM"
-  view.setUint32(2, view.byteLength, true);
-  view.setUint32(10, header, true);
-  view.setUint32(14, 40, true); // BITMAPINFOHEADER
-  view.setInt32(18, side, true);
-  view.setInt32(22, side, true);
-  view.setUint16(26, 1, true);
-  view.setUint16(28, 8, true); // bits
-  view.setUint32(46, 256, true); // colours
-  for (let grey = 0; grey < 256; grey++) view.setUint32(54 + 4 * grey, grey * 0x010101, true);
-  for (let index = 0; index < side * side; index++) view.setUint8(header + index, index % side);
-  return new Uint8Array(view.buffer);
-}
-
 /**
  * @param {Extract<Request, { kind: 'load' }>} request
  * @returns {Promise<Loaded>}
  */
-async function load({ backend, runs, assets = given }) {
+async function load({ backend, timed, assets = given }) {
   const program = assets?.modules[backend];
   if (!assets || !program) throw failure('no-module', `This copy of deepbreath has no program for ${backend}.`);
-  const { file, weights } = assets;
   /** @type {Module} */
   const module = await import(program.script);
   await module.default({ module_or_path: program.wasm });
-  const classifier = await module.Classifier.load(file, weights);
+  const classifier = await module.Classifier.load(assets.file, assets.weights);
   engine = { module, classifier };
-  // The first run compiles shaders and fills caches, so that the first image need not.
-  let milliseconds = 0;
-  for (let run = 0; run < runs; run++) {
-    const start = performance.now();
-    await classifier.classify('warm-up.bmp', ramp(), {});
-    milliseconds = performance.now() - start;
-  }
-  return { metadata: metadata(weights), milliseconds };
+  // The known images of the weights: a wrong answer here would be a wrong answer to a film.
+  await classifier.verify();
+  // Compiles what is left of the shaders, so that the first image need not; the processor has nothing to compile.
+  if (backend === 'webgpu') await classifier.warmUp();
+  const start = performance.now();
+  if (timed) await classifier.warmUp();
+  return { metadata: classifier.metadata, milliseconds: performance.now() - start };
 }
 
 function loaded() {
@@ -124,10 +98,10 @@ async function answer(request) {
 function described(error) {
   const { code, message } = /** @type {Error & { code?: string }} */ (error instanceof Error ? error : new Error(String(error)));
   if (code) return { code, message, fatal: code === 'device-lost' };
-  // Rust panics by a trap, which says nothing; the text went to the console just before.
-  const [, place] = /panicked at (?:.*[/\\])?([^\n]+)/.exec(printed) ?? [];
-  const reason = place ? printed.slice(printed.indexOf('panicked at')).split('\n')[1] || place : message;
-  return { code: 'panic', message: reason, fatal: true };
+  if (!(error instanceof WebAssembly.RuntimeError)) return { code: 'internal', message, fatal: true };
+  // A panic is a trap, which says nothing; its place and its words went to the console just before.
+  const [, words = message] = /panicked at [^\n]*\n([^\n]+)/.exec(printed) ?? [];
+  return { code: 'panic', message: words, fatal: true };
 }
 
 /** @type {Promise<void>} */
@@ -161,12 +135,14 @@ function serve(line) {
 
 // A panic in the middle of an asynchronous answer settles no promise: it only comes by as an uncaught error.
 addEventListener('error', (event) => {
+  if (!stop) return;
   event.preventDefault();
-  stop?.(event.error ?? new Error(event.message));
+  stop(event.error ?? new Error(event.message));
 });
 addEventListener('unhandledrejection', (event) => {
+  if (!stop) return;
   event.preventDefault();
-  stop?.(event.reason);
+  stop(event.reason);
 });
 const print = console.error;
 console.error = (...values) => {

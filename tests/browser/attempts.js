@@ -87,6 +87,15 @@ export const FROM_FRAME = {
     connection.createDataChannel('leak');
     await connection.setLocalDescription(await connection.createOffer());
   },
+  'script-in-a-frame-in-the-frame': async ({ stun }) => {
+    // A script that this frame made, in a document where nothing was removed yet.
+    const code = `const connection = new RTCPeerConnection({ iceServers: [{ urls: '${stun}' }] });
+      connection.createDataChannel('leak');
+      connection.createOffer().then((offer) => connection.setLocalDescription(offer));`;
+    const address = URL.createObjectURL(new Blob([code], { type: 'text/javascript' }));
+    document.body.append(Object.assign(document.createElement('iframe'), { srcdoc: `<script src="${address}"></script>` }));
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  },
   'own-server-fetch': ({ own }) => fetch(`${own}?own-server-fetch`),
   'own-server-image': ({ own }) => {
     new Image().src = `${own}?own-server-image`;

@@ -7,10 +7,7 @@ import { launch, phantom, serve, SOURCES } from './site.js';
 /** @typedef {typeof import('../../www/client.js')} Client */
 
 const WEIGHTS = 'generated/weights/deepbreath.safetensors';
-const BYTES = phantom().toString('base64');
 
-/** @type {Awaited<ReturnType<typeof serve>>} */
-let site;
 /** @type {import('playwright-core').Browser} */
 let browser;
 
@@ -19,18 +16,72 @@ before(async () => {
 });
 after(() => browser?.close());
 
+/** What a body gets: addresses, a generated film in base64, and programs whose names say what is wrong with them. */
+const GIVEN = {
+  weights: WEIGHTS,
+  image: phantom().toString('base64'),
+  modules: (/** @type {string} */ cpu, /** @type {string} */ webgpu) => {
+    /** @param {string} query */
+    const program = (query) => ({
+      script: new URL(`generated/cpu/deepbreath.js?${query}`, document.baseURI).href,
+      wasm: new URL('generated/cpu/deepbreath_bg.wasm', document.baseURI).href,
+    });
+    return { cpu: program(cpu), webgpu: program(webgpu) };
+  },
+};
+
+/** Faults that a program can have, as code at the end of its JavaScript. @type {Record<string, string>} */
+const FAULTS = {
+  panics: `classify = (file) => {
+    if (!file.startsWith('bad')) return real.classify;
+    console.error('panicked at src/film.rs:1:2:\\nindex out of range\\n\\nStack:');
+    throw new WebAssembly.RuntimeError('unreachable');
+  };`,
+  'panics-later': `classify = (file) => {
+    if (!file.startsWith('bad')) return real.classify;
+    setTimeout(() => { throw new WebAssembly.RuntimeError('unreachable'); });
+    return () => new Promise(() => {});
+  };`,
+  'loses-device': "classify = () => () => Promise.reject(Object.assign(new Error('the device is gone'), { code: 'device-lost' }));",
+  'computes-wrongly': "verify = () => () => Promise.reject(Object.assign(new Error('another logit'), { code: 'verification' }));",
+  slow: 'warmUp = () => () => new Promise((resolve) => setTimeout(resolve, 600));',
+};
+
 /**
- * Runs `body` in an empty page beside client.js; `image` is a generated film in base64.
- * @template T
- * @param {(client: Client, given: { weights: string, image: string }) => Promise<T>} body
- * @param {Parameters<typeof serve>[0]} [options]
+ * Serves programs with a fault: `?panics` always has it, `?panics-once` only the first time that it is fetched.
+ * @returns {(name: string, bytes: Buffer, query: string) => Buffer}
  */
-async function embedded(body, options) {
-  site = await serve({ folder: SOURCES, ...options });
+function faulty() {
+  let fetched = 0;
+  return (name, bytes, query) => {
+    const [, fault = '', once] = /^\?(.*?)(-once)?$/.exec(query) ?? [];
+    const code = FAULTS[fault];
+    if (!code || !name.endsWith('deepbreath.js') || (once && fetched++)) return bytes;
+    const [method] = code.split(' ');
+    const patch = `{ let ${method}; const real = { ${method}: Classifier.prototype.${method} }; ${code}
+      Classifier.prototype.${method} = function (...values) { return ${method}(...values).apply(this, values); }; }`;
+    return Buffer.concat([bytes, Buffer.from(`\n${patch}\n`)]);
+  };
+}
+
+/**
+ * Runs `body` in an empty page beside client.js.
+ * @template T
+ * @param {(client: Client, given: typeof GIVEN) => Promise<T>} body
+ * @param {string} [before] Code that runs first.
+ * @returns {Promise<T>}
+ */
+async function embedded(body, before = '') {
+  const site = await serve({ folder: SOURCES, change: faulty() });
   const page = await browser.newPage();
   try {
     await page.goto(`${site.url}blank.html`);
-    return await page.evaluate(`(async () => (${body})(await import('./client.js'), ${JSON.stringify({ weights: WEIGHTS, image: BYTES })}))()`);
+    const { weights, image, modules } = GIVEN;
+    return await page.evaluate(`(async () => {
+      ${before};
+      const given = { ...${JSON.stringify({ weights, image })}, modules: ${modules} };
+      return (${body})(await import('./client.js'), given);
+    })()`);
   } finally {
     await page.close();
     site.close();
@@ -50,10 +101,11 @@ describe('requests', () => {
       }
       return all;
     });
-    const [first] = /** @type {any[]} */ (answers);
+    const [first] = answers;
+    assert.ok(first);
     assert.equal(first.file, 'film.png');
     assert.ok(first.length > 1000);
-    for (const answer of /** @type {any[]} */ (answers).slice(1)) assert.deepEqual(answer, { ...first, file: 'image' });
+    for (const answer of answers.slice(1)) assert.deepEqual(answer, { ...first, file: 'image' });
   });
 
   test('an aborted request rejects with the reason of its signal, and the next one is answered', async () => {
@@ -68,5 +120,81 @@ describe('requests', () => {
       return [...names, (await last).backend];
     });
     assert.deepEqual(outcome, ['AbortError', 'AbortError', 'cpu']);
+  });
+});
+
+describe('an engine that stops', () => {
+  /** Two films, the first of which may be the bad one. @param {Client} client @param {typeof GIVEN} given @param {string} fault */
+  const twoFilms = async ({ Classifier, DeepbreathError }, { weights, image, modules }, fault) => {
+    const bytes = Uint8Array.from(atob(image), (letter) => letter.charCodeAt(0));
+    const classifier = await Classifier.load({ weights, backend: 'cpu', modules: modules(fault, fault) });
+    const answers = ['bad.png', 'good.png'].map((name) => classifier.classify(new File([bytes], name)).then(
+      ({ file }) => file, (error) => ({ known: error instanceof DeepbreathError, code: error.code, message: error.message })));
+    return Promise.all(answers);
+  };
+  /** @param {string} fault */
+  const films = (fault) => embedded(/** @type {any} */ (`(client, given) => (${twoFilms})(client, given, '${fault}')`));
+
+  test('is started anew, and the image is not lost', async () => {
+    assert.deepEqual(await films('panics-once'), ['bad.png', 'good.png']);
+    assert.deepEqual(await films('panics-later-once'), ['bad.png', 'good.png']);
+  });
+
+  test('twice on one file is an error that a person can read, and the next file is answered', async () => {
+    const [error, next] = /** @type {any} */ (await films('panics'));
+    assert.equal(next, 'good.png');
+    assert.deepEqual([error.known, error.code], [true, 'panic']);
+    assert.match(error.message, /^bad\.png: .*index out of range/);
+  });
+});
+
+describe('the graphics processor', () => {
+  /** @param {Client} client @param {typeof GIVEN} given @param {string} cpu @param {string} webgpu @param {'auto' | 'webgpu'} backend */
+  const films = async ({ Classifier }, { weights, image, modules }, cpu, webgpu, backend) => {
+    const bytes = Uint8Array.from(atob(image), (letter) => letter.charCodeAt(0));
+    const classifier = await Classifier.load({ weights, backend, modules: modules(cpu, webgpu) });
+    const [first, reason] = [classifier.backend, classifier.reason];
+    /** @type {string[]} */
+    const events = [];
+    classifier.addEventListener('backend', (event) => events.push(/** @type {CustomEvent} */ (event).detail.reason));
+    const answers = await Promise.all([1, 2, 3].map(() => classifier.classify(bytes)));
+    return { first, reason, last: classifier.backend, events, answers: answers.length, classes: classifier.weights.classes };
+  };
+  const ADAPTER = "Object.defineProperty(navigator, 'gpu', { value: { requestAdapter: async () => ({ info: { isFallbackAdapter: false } }) } })";
+  /** @param {string} cpu @param {string} webgpu @param {string} backend @param {string} [before] @returns {ReturnType<typeof films>} */
+  const run = (cpu, webgpu, backend, before) =>
+    embedded(/** @type {any} */ (`(client, given) => (${films})(client, given, '${cpu}', '${webgpu}', '${backend}')`), before);
+
+  test('that is lost once is opened again', async () => {
+    const { first, last, events, answers, classes } = await run('', 'loses-device-once', 'webgpu');
+    assert.deepEqual({ first, last, events, answers }, { first: 'webgpu', last: 'webgpu', events: [], answers: 3 });
+    assert.deepEqual(classes, ['covid', 'normal', 'pneumonia']);
+  });
+
+  test('that is lost again gives way to the processor, which is said', async () => {
+    const { first, last, events, answers } = await run('', 'loses-device', 'webgpu');
+    assert.deepEqual({ first, last, answers }, { first: 'webgpu', last: 'cpu', answers: 3 });
+    assert.equal(events.length, 1);
+    assert.match(events[0] ?? '', /device is gone/);
+  });
+
+  test('that computes something else is not used, which is said', async () => {
+    const { first, reason } = await run('', 'computes-wrongly', 'webgpu');
+    assert.equal(first, 'cpu');
+    assert.match(reason, /another logit/);
+  });
+
+  test('is chosen where it is faster, and not where it is slower', async () => {
+    const faster = await run('slow', '', 'auto', ADAPTER);
+    assert.equal(faster.first, 'webgpu');
+    assert.match(faster.reason, /faster.*ms on the graphics processor/);
+    const slower = await run('', 'slow', 'auto', ADAPTER);
+    assert.equal(slower.first, 'cpu');
+    assert.match(slower.reason, /faster/);
+  });
+
+  test('that is none is not tried', async () => {
+    const { first, reason } = await run('', 'computes-wrongly', 'auto', "Object.defineProperty(navigator, 'gpu', { value: undefined })");
+    assert.deepEqual([first, reason], ['cpu', 'this browser has no WebGPU']);
   });
 });

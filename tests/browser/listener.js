@@ -44,7 +44,7 @@ export async function listen() {
 }
 
 /** The browser's own errands, which no page can ask for or forbid. */
-const OWN_ERRANDS = /^https:\/\/([a-z-]+\.)*(google|googleapis|gstatic)\.com\//;
+const OWN_ERRANDS = /^https?:\/\/([a-z-]+\.)*(google|googleapis|gstatic)\.com\//;
 
 /**
  * What a browser's network log (`--log-net-log=FILE`) tells of requests after `since`, whoever in the browser made them.

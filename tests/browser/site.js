@@ -39,20 +39,24 @@ const TYPES = {
 
 /**
  * Serves a folder below a sub-path and logs every request that arrives. `blank.html` is an empty page.
- * @param {{ folder?: string, change?: (name: string, bytes: Buffer) => Buffer }} [options] `change` may alter what is sent.
+ * @param {{ folder?: string, change?: (name: string, bytes: Buffer, query: string) => Buffer }} [options]
+ *   `change` may alter what is sent.
  */
 export async function serve({ folder = DIST, change = (_, bytes) => bytes } = {}) {
   /** @type {string[]} */
   const served = [];
+  /** @type {string[]} The same with what follows a question mark. */
+  const asked = [];
   const server = createServer(async (request, response) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://localhost');
+    const { pathname, search } = new URL(request.url ?? '/', 'http://localhost');
     served.push(pathname);
+    asked.push(pathname + search);
     const name = decodeURI(pathname).slice(PREFIX.length) || 'index.html';
     const file = path.join(folder, name);
     const inside = decodeURI(pathname).startsWith(PREFIX) && file.startsWith(folder + path.sep);
     const bytes = name === 'blank.html' ? Buffer.from('<!doctype html>') : inside && (await readFile(file).catch(() => undefined));
     if (!bytes) return response.writeHead(404).end();
-    const body = change(name, bytes);
+    const body = change(name, bytes, search);
     const type = TYPES[path.extname(file)] ?? 'application/octet-stream';
     response.writeHead(200, { 'content-type': type, 'content-length': body.length }).end(body);
   });
@@ -63,7 +67,7 @@ export async function serve({ folder = DIST, change = (_, bytes) => bytes } = {}
     server.closeAllConnections();
     server.close();
   };
-  return { url: `http://localhost:${address.port}${encodeURI(PREFIX)}`, served, close };
+  return { url: `http://localhost:${address.port}${encodeURI(PREFIX)}`, served, asked, close };
 }
 
 /**
@@ -91,11 +95,12 @@ export async function application(page) {
 /**
  * Waits until the application can take an image.
  * @param {import('playwright-core').Page} page
+ * @param {number} [timeout] Milliseconds.
  * @returns {Promise<import('playwright-core').Frame>}
  */
-export async function ready(page) {
+export async function ready(page, timeout) {
   const app = await application(page);
-  await settled(app);
+  await settled(app, timeout);
   return app;
 }
 
@@ -103,8 +108,8 @@ export async function ready(page) {
  * Waits until nothing is under way.
  * @param {import('playwright-core').Frame} app
  */
-export async function settled(app) {
-  await app.locator('#status:is([data-state=ready], [data-state=failed])').waitFor({ timeout: 60_000 });
+export async function settled(app, timeout = 60_000) {
+  await app.locator('#status:is([data-state=ready], [data-state=failed])').waitFor({ timeout });
   const state = await app.locator('#status').getAttribute('data-state');
   if (state !== 'ready') throw new Error(`not ready: ${await app.locator('#error-message').textContent()}`);
 }
@@ -113,11 +118,13 @@ export async function settled(app) {
  * Gives a file to the application as a user would and reads the answer from the document.
  * @param {import('playwright-core').Frame} app
  * @param {string | { name: string, mimeType: string, buffer: Buffer }} file
+ * @param {number} [timeout] Milliseconds.
  */
-export async function ask(app, file) {
+export async function ask(app, file, timeout = 60_000) {
+  const name = typeof file === 'string' ? path.basename(file) : file.name;
   await app.locator('#file').setInputFiles(file);
-  await app.locator(':is(#assessment, #error):not([hidden])').waitFor({ timeout: 60_000 });
-  await settled(app);
+  await app.locator('#assessment:not([hidden]) #facts, #error:not([hidden])', { hasText: name }).waitFor({ timeout });
+  await settled(app, timeout);
   return app.evaluate(() => {
     /** @param {string} selector */
     const text = (selector) => document.querySelector(selector)?.textContent ?? '';

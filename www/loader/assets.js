@@ -126,6 +126,7 @@ export class Assets {
   /** Forgets everything that is kept on this machine. */
   static async forget() {
     await globalThis.caches?.delete(cacheName());
+    await (await navigator.serviceWorker?.getRegistration())?.unregister();
   }
 
   /**

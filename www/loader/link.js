@@ -2,7 +2,7 @@
 // becomes a placeholder here, which loader/frame.js replaces by an address, dependencies first.
 
 /** A static import or re-export of a relative address, at the start of a line: what our modules write, nothing cleverer. */
-const IMPORT = /^([ \t]*(?:import|export)\b[^'"`;()]*?(?:\bfrom\s*)?)(['"])(\.{1,2}\/[^'"]+)\2/gm;
+const IMPORT = /^([ \t]*(?:import\s*|(?:import|export)\b[^'"`;()=]*?\bfrom\s*))(['"])(\.{1,2}\/[^'"]+)\2/gm;
 
 /** @typedef {{ name: string, source: string }} Linked */
 

@@ -27,6 +27,15 @@ const FRAME_HASH: &str = "FRAME_HASH";
 /// Smaller files are not worth a compressed copy.
 const COMPRESS_FROM: usize = 512;
 
+/// For hosts that read this file (Netlify, Cloudflare Pages); README.md says the same for others.
+const HEADERS: &str = "/*
+  Cache-Control: no-cache
+  X-Content-Type-Options: nosniff
+  Referrer-Policy: no-referrer
+/assets/*
+  Cache-Control: public, max-age=31536000, immutable
+";
+
 /// One file of the list.
 #[derive(Serialize)]
 struct Asset {
@@ -125,6 +134,7 @@ fn list(folder: &Path) -> Result<()> {
     }
     manifest.version = format!("{} ({})", env!("CARGO_PKG_VERSION"), &hex(&build.finalize())[..8]);
     fs::write(folder.join(MANIFEST), serde_json::to_vec_pretty(&manifest)?)?;
+    fs::write(folder.join("_headers"), HEADERS)?;
     remove_empty(folder)
 }
 

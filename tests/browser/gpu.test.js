@@ -1,0 +1,83 @@
+// The whole page on the graphics processor (the software adapter, where there is none): same answer, and its loss survived.
+
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { GPU_ARGUMENTS } from './modules.js';
+import { ask, DIST, launch, phantom, ready, serve } from './site.js';
+
+/** The same film under another name each time. @param {string} name */
+const film = (name) => ({ name, mimeType: 'image/png', buffer: phantom() });
+/** @type {{ files: Record<string, { path: string, bytes: number, sha256: string }> }} */
+const MANIFEST = JSON.parse(readFileSync(path.join(DIST, 'assets.json'), 'utf8'));
+const NO_GPU = !MANIFEST.files['generated/webgpu/deepbreath_bg.wasm'] && 'skipped: this build has no program for WebGPU';
+
+/** Keeps the devices that the program opens, so that a test can take one away. */
+const KEEP_DEVICES = `
+const request = GPUAdapter.prototype.requestDevice;
+globalThis.devices = [];
+GPUAdapter.prototype.requestDevice = async function (...wishes) {
+  const device = await request.apply(this, wishes);
+  devices.push(device);
+  return device;
+};
+`;
+
+/** The worker with KEEP_DEVICES before it, under a digest that fits. @param {string} name @param {Buffer} bytes */
+function keepDevices(name, bytes) {
+  const asset = MANIFEST.files['worker.js'];
+  assert.ok(asset);
+  if (name === asset.path) return Buffer.concat([Buffer.from(KEEP_DEVICES), bytes]);
+  if (name !== 'assets.json') return bytes;
+  const worker = Buffer.concat([Buffer.from(KEEP_DEVICES), readFileSync(path.join(DIST, asset.path))]);
+  return Buffer.from(bytes.toString().replace(asset.sha256, createHash('sha256').update(worker).digest('hex')));
+}
+
+/** @type {import('playwright-core').Browser} */
+let browser;
+/** @type {Awaited<ReturnType<typeof serve>>} */
+let site;
+before(async () => {
+  [browser, site] = [await launch(GPU_ARGUMENTS), await serve({ change: keepDevices })];
+});
+after(async () => {
+  await browser?.close();
+  site?.close();
+});
+
+/** @param {import('playwright-core').Page} page */
+const engine = (page) => page.locator('#engine').textContent();
+
+test('the sealed page answers on the graphics processor, and goes on when that is lost', { skip: NO_GPU, timeout: 300_000 }, async () => {
+  const page = await browser.newPage();
+  await page.goto(`${site.url}?backend=cpu`);
+  const expected = await ask(await ready(page), film('expected.png'));
+  await page.goto(`${site.url}?backend=webgpu`);
+  const app = await ready(page, 200_000);
+  assert.equal(await engine(page), 'Graphics processor (WebGPU): asked for.');
+
+  const compare = async (/** @type {string} */ name, /** @type {RegExp} */ backend) => {
+    const { error, facts, probabilities } = await ask(app, film(name), 200_000);
+    assert.equal(error, undefined);
+    assert.match(facts, backend);
+    for (const [label, probability] of Object.entries(expected.probabilities)) {
+      const found = probabilities[label] ?? NaN;
+      assert.ok(Math.abs(found - probability) < 1e-3, `${label}: ${found} on the GPU, ${probability} on the processor`);
+    }
+  };
+  const lose = async () => {
+    const [worker] = page.workers();
+    assert.equal(await worker?.evaluate('devices.length'), 1);
+    await worker?.evaluate('devices[0].destroy()');
+  };
+  await compare('first.png', /webgpu/);
+  await lose();
+  await compare('second.png', /webgpu/);
+  await lose();
+  await compare('third.png', /cpu/);
+  assert.match((await engine(page)) ?? '', /^Processor \(CPU\): the graphics processor failed: /);
+  assert.match(await page.locator('#network-state').innerText(), /sealed/);
+  await page.close();
+});
