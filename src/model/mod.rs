@@ -18,7 +18,9 @@ use serde::{Deserialize, Serialize};
 use self::table::{Spec, layers};
 use self::tensors::Source;
 use crate::Error;
-use crate::ops::{ConvSpec, conv_bias_act};
+use crate::ops::conv_bias_act;
+#[cfg(feature = "training")]
+use crate::ops::{ConvSpec, NormSpec, batch_norm_act};
 
 /// Name of the only architecture.
 pub const ARCHITECTURE: &str = "efficientnet-lite0";
@@ -49,7 +51,8 @@ impl ModelConfig {
 pub enum NormMode {
     /// The stored ones: inference, and training with frozen statistics. Folded on the fly, so it costs nothing.
     Frozen,
-    /// The batch's own, which also enter the stored ones with the weight `momentum` (PyTorch's convention).
+    #[cfg(feature = "training")]
+    /// The batch's own, for training: they also enter the stored ones with the weight `momentum` (PyTorch's convention).
     Batch {
         /// 0..=1; the reference trains with 0.01.
         momentum: f32,
@@ -159,22 +162,35 @@ impl Model {
 
     /// All tensors by name; the inverse of [`Self::from_tensors`].
     pub fn tensors(&self) -> NamedTensors {
-        let mut tensors = NamedTensors::new();
+        let read = |(name, shape, tensor): (String, Vec<usize>, Tensor<1>)| {
+            let values = tensor.into_data().convert::<f32>().try_into_vec().expect("32-bit values");
+            (name, NamedTensor { shape, values })
+        };
+        self.values().into_iter().map(read).collect()
+    }
+
+    /// Name, shape and flattened values of every tensor, on the model's device and without gradients.
+    pub fn values(&self) -> Vec<(String, Vec<usize>, Tensor<1>)> {
+        fn put<const D: usize>(values: &mut Vec<(String, Vec<usize>, Tensor<1>)>, name: String, tensor: Tensor<D>) {
+            let shape = tensor.dims();
+            values.push((name, shape.to_vec(), tensor.inner().reshape([shape.iter().product::<usize>()])));
+        }
+        let mut values = Vec::new();
         for (name, conv) in self.convs() {
-            put(&mut tensors, format!("{name}.weight"), conv.weight.val());
+            put(&mut values, format!("{name}.weight"), conv.weight.val());
             if let Some(bias) = &conv.bias {
-                put(&mut tensors, format!("{name}.bias"), bias.val());
+                put(&mut values, format!("{name}.bias"), bias.val());
             }
             if let Some(norm) = &conv.norm {
-                put(&mut tensors, format!("{name}.norm.weight"), norm.weight.val());
-                put(&mut tensors, format!("{name}.norm.bias"), norm.bias.val());
-                put(&mut tensors, format!("{name}.norm.mean"), norm.mean.value_sync());
-                put(&mut tensors, format!("{name}.norm.variance"), norm.variance.value_sync());
+                put(&mut values, format!("{name}.norm.weight"), norm.weight.val());
+                put(&mut values, format!("{name}.norm.bias"), norm.bias.val());
+                put(&mut values, format!("{name}.norm.mean"), norm.mean.value_sync());
+                put(&mut values, format!("{name}.norm.variance"), norm.variance.value_sync());
             }
         }
-        put(&mut tensors, "classifier.weight".into(), self.classifier_weight.val());
-        put(&mut tensors, "classifier.bias".into(), self.classifier_bias.val());
-        tensors
+        put(&mut values, "classifier.weight".into(), self.classifier_weight.val());
+        put(&mut values, "classifier.bias".into(), self.classifier_bias.val());
+        values
     }
 
     fn convs(&self) -> Vec<(String, &Conv)> {
@@ -210,12 +226,6 @@ pub fn pool(map: Tensor<4>) -> Tensor<2> {
     map.reshape([batch, height * width, channels]).mean_dim(1).reshape([batch, channels])
 }
 
-fn put<const D: usize>(tensors: &mut NamedTensors, name: String, tensor: Tensor<D>) {
-    let shape = tensor.dims().to_vec();
-    let values = tensor.into_data().convert::<f32>().try_into_vec().expect("32-bit values");
-    tensors.insert(name, NamedTensor { shape, values });
-}
-
 impl Block {
     /// `[B, H, W, I]` to `[B, H', W', O]`.
     fn forward(&self, x: Tensor<4>, mode: NormMode) -> Tensor<4> {
@@ -240,35 +250,30 @@ impl Conv {
                 let weight = weight * scale.reshape([-1, 1, 1, 1]);
                 conv_bias_act(x, weight, bias, self.spec.conv)
             }
+            #[cfg(feature = "training")]
             (None, Some(norm), NormMode::Batch { momentum }) => {
                 let bias = Tensor::zeros([self.spec.shape[0]], &weight.device());
                 let x = conv_bias_act(x, weight, bias, ConvSpec { relu6: false, ..self.spec.conv });
-                let x = norm.forward(x, momentum);
-                if self.spec.conv.relu6 { x.clamp(0.0, 6.0) } else { x }
+                norm.forward(x, momentum, self.spec.conv.relu6)
             }
             (None, None, _) => unreachable!("a convolution has a bias or a norm"),
         }
     }
 }
 
+#[cfg(feature = "training")]
 impl Norm {
     /// Normalises `[B, H, W, C]` by the batch's statistics and updates the stored ones.
-    ///
-    /// Means go axis by axis: sums of 100,000 values in a row would lose three digits of the gradients.
-    fn forward(&self, x: Tensor<4>, momentum: f32) -> Tensor<4> {
-        let [batch, height, width, channels] = x.dims();
-        let count = batch * height * width;
-        let mean_of = |x: Tensor<4>| x.mean_dim(2).mean_dim(1).mean_dim(0); // [1, 1, 1, C]
-        let mean = mean_of(x.clone());
-        let centred = x - mean.clone();
-        let variance = mean_of(centred.clone().square());
-        let update = |running: &RunningState<Tensor<1>>, batch: Tensor<4>| {
-            running.update(running.value_sync() * (1.0 - momentum) + batch.detach().reshape([channels]) * momentum);
+    fn forward(&self, x: Tensor<4>, momentum: f32, relu6: bool) -> Tensor<4> {
+        let [batch, height, width, _] = x.dims();
+        let count = (batch * height * width) as f32;
+        let spec = NormSpec { epsilon: EPSILON, relu6 };
+        let (out, [mean, variance]) = batch_norm_act(x, self.weight.val(), self.bias.val(), spec);
+        let update = |running: &RunningState<Tensor<1>>, batch: Tensor<1>| {
+            running.update(running.value_sync() * (1.0 - momentum) + batch * momentum);
         };
-        let unbiased = count as f32 / (count.max(2) - 1) as f32;
         update(&self.mean, mean);
-        update(&self.variance, variance.clone() * unbiased);
-        let along = |parameter: &Param<Tensor<1>>| parameter.val().reshape([1, 1, 1, channels]);
-        centred * (along(&self.weight) / (variance + EPSILON).sqrt()) + along(&self.bias)
+        update(&self.variance, variance * (count / (count - 1.0).max(1.0)));
+        out
     }
 }

@@ -15,7 +15,7 @@ const LANES: usize = if cfg!(target_arch = "wasm32") { 8 } else { 16 };
 const COLUMNS: usize = if cfg!(target_arch = "wasm32") { 2 } else { 4 };
 /// Parts with a weight gradient of their own: fixed, so that sums do not depend on the number of threads.
 #[cfg(feature = "training")]
-const PARTS: usize = 4;
+const PARTS: usize = 16;
 /// Values of the input that one strip of rows may take when weights' gradients are summed.
 #[cfg(feature = "training")]
 const STRIP_VALUES: usize = 64 * 1024;

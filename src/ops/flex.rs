@@ -7,14 +7,14 @@ use burn::tensor::{Shape, TensorData};
 use super::dense::Geometry;
 use super::{ConvOps, ConvSpec, dense, depthwise, pointwise, same_padding};
 
-type Flat = FloatTensor<Flex>;
+pub(super) type Flat = FloatTensor<Flex>;
 
 /// The values of a contiguous 32-bit tensor.
-fn values(tensor: &Flat) -> &[f32] {
+pub(super) fn values(tensor: &Flat) -> &[f32] {
     tensor.as_slice::<f32>().expect("contiguous 32-bit values")
 }
 
-fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> Flat {
+pub(super) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> Flat {
     Flat::from_data(TensorData::new(values, shape.into()))
 }
 

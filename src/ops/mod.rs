@@ -6,8 +6,8 @@
 //! product and a depthwise convolution runs along contiguous channels. Weights keep PyTorch's `[O, I, K, K]`
 //! (depthwise `[C, 1, K, K]`). Bias and ReLU6 are part of the operation, so that a map is written once.
 //!
-//! On burn's flex backend the kernels are the ones of this module (`dense`, `depthwise`, `pointwise`; `tiles` in the
-//! browser), with hand-written gradients for training; every other backend runs burn's own `conv2d` and `matmul`.
+//! On burn's flex backend the kernels are the ones of this module (`dense`, `depthwise`, `pointwise`, `norm`; `tiles` in
+//! the browser), with hand-written gradients for training; every other backend runs burn's own `conv2d` and `matmul`.
 //! `cargo run --release -p trainer --example training_speed` measures a training step and inference with them.
 
 #[cfg(feature = "cpu")]
@@ -16,8 +16,12 @@ mod dense;
 mod depthwise;
 #[cfg(feature = "cpu")]
 mod flex;
+#[cfg(feature = "training")]
+mod flex_norm;
 #[cfg(all(feature = "cpu", not(target_arch = "wasm32")))]
 mod matmul;
+#[cfg(feature = "training")]
+mod norm;
 #[cfg(feature = "cpu")]
 mod parallel;
 #[cfg(feature = "cpu")]
@@ -108,4 +112,68 @@ pub fn conv_by_burn(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, spec: Conv
     };
     let out = out + bias.reshape([1, 1, 1, outputs]);
     if spec.relu6 { out.clamp(0.0, SIX) } else { out }
+}
+
+/// Everything about a batch norm but its tensors.
+#[cfg(feature = "training")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NormSpec {
+    /// Added to variances.
+    pub epsilon: f32,
+    /// Clamp the result to 0..=6.
+    pub relu6: bool,
+}
+
+/// Batch norm by the batch's own statistics, on the backends that have kernels for it.
+#[cfg(feature = "training")]
+#[backend_extension(Flex, Autodiff)]
+pub trait NormOps: Backend {
+    /// Mean and biased variance of each channel, `[2, C]`, of `x` `[B, H, W, C]`; without gradients.
+    fn norm_statistics(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `x` `[B, H, W, C]` normalised by its own `statistics` `[2, C]`, times `scale` `[C]`, plus `shift` `[C]`.
+    /// The gradient of `x` takes the statistics for what they are, functions of `x`.
+    fn norm_act(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        spec: NormSpec,
+    ) -> FloatTensor<Self>;
+}
+
+/// Batch norm of `x` `[B, H, W, C]` by its own statistics, and ReLU6 if `spec` says so; with the batch's mean and biased
+/// variance, `[C]` each, which carry no gradients.
+#[cfg(feature = "training")]
+pub fn batch_norm_act(x: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, spec: NormSpec) -> (Tensor<4>, [Tensor<1>; 2]) {
+    let channels = x.dims()[3];
+    if !matches!(x.device().inner().as_dispatch(), DispatchDevice::Flex(_)) {
+        return batch_norm_by_burn(x, scale, shift, spec);
+    }
+    let statistics: Tensor<2> = Tensor::from_dispatch(Dispatch::norm_statistics(x.clone().into_dispatch()));
+    let parts = [0, 1].map(|row| statistics.clone().slice([row..row + 1, 0..channels]).reshape([channels]));
+    let [x, scale, shift, statistics] =
+        [x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch(), statistics.into_dispatch()];
+    (Tensor::from_dispatch(Dispatch::norm_act(x, scale, shift, statistics, spec)), parts)
+}
+
+/// The same from burn's own operations.
+///
+/// Means go axis by axis: sums of 100,000 values in a row would lose three digits of the gradients.
+#[cfg(feature = "training")]
+pub fn batch_norm_by_burn(
+    x: Tensor<4>,
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+    spec: NormSpec,
+) -> (Tensor<4>, [Tensor<1>; 2]) {
+    let channels = x.dims()[3];
+    let mean_of = |x: Tensor<4>| x.mean_dim(2).mean_dim(1).mean_dim(0); // [1, 1, 1, C]
+    let mean = mean_of(x.clone());
+    let centred = x - mean.clone();
+    let variance = mean_of(centred.clone().square());
+    let factor = scale.reshape([1, 1, 1, channels]) / (variance.clone() + spec.epsilon).sqrt();
+    let out = centred * factor + shift.reshape([1, 1, 1, channels]);
+    let out = if spec.relu6 { out.clamp(0.0, SIX) } else { out };
+    (out, [mean, variance].map(|part| part.detach().reshape([channels])))
 }

@@ -12,6 +12,18 @@ pub(super) fn for_each_chunk(data: &mut [f32], length: usize, work: impl Fn(usiz
     data.chunks_mut(length).enumerate().for_each(|(index, chunk)| work(index, chunk));
 }
 
+/// What `work(index, chunk)` returns for each chunk of `length` values of `data`, in order.
+#[cfg(feature = "training")]
+pub(super) fn map_chunks<T: Send>(data: &[f32], length: usize, work: impl Fn(usize, &[f32]) -> T + Sync) -> Vec<T> {
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        use rayon::prelude::*;
+        data.par_chunks(length).enumerate().map(|(index, chunk)| work(index, chunk)).collect()
+    }
+    #[cfg(target_arch = "wasm32")]
+    data.chunks(length).enumerate().map(|(index, chunk)| work(index, chunk)).collect()
+}
+
 /// Splits `data` at `borders` (cumulative ends) and hands each part to `work` with its index; returns results in order.
 #[cfg(feature = "training")]
 pub(super) fn map_parts<T: Send>(

@@ -14,7 +14,7 @@ use super::{
 const CHUNK_VALUES: usize = 96 * 1024;
 /// Parts with a weight gradient of their own: fixed, so that sums do not depend on the number of threads.
 #[cfg(feature = "training")]
-const PARTS: usize = 4;
+const PARTS: usize = 16;
 
 /// Rows of a chunk, for `columns` values a row.
 #[cfg(not(target_arch = "wasm32"))]

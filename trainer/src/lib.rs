@@ -1,6 +1,8 @@
 //! The stages of the trainer, as a library so that each can be tested.
 
 pub mod augment;
+mod average;
+pub mod batch;
 pub mod bootstrap;
 pub mod calibrate;
 pub mod checkpoint;
@@ -11,6 +13,7 @@ pub mod evaluate;
 pub mod export;
 pub mod films;
 pub mod folds;
+pub mod gradients;
 mod groups;
 pub mod head;
 pub mod inference;
@@ -18,6 +21,7 @@ pub mod measures;
 pub mod metrics;
 pub mod output;
 pub mod page;
+pub mod parallel;
 pub mod plots;
 pub mod predict;
 pub mod prepare;

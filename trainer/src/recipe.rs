@@ -27,11 +27,16 @@ pub struct Recipe {
     pub label_smoothing: f32,
     /// Part of the pooled features that a step ignores.
     pub dropout: f64,
+    /// Strength of mix-up, the `a` of Beta(a, a), see [`crate::batch::Batch::mix`]; 0 for none.
+    pub mixup: f64,
     /// Blocks, counted from the stem, that keep their ImageNet weights, and the stem with them; 0 trains everything.
     /// The early layers hold most of the maps' values and so most of the time, and change least.
     pub frozen_blocks: usize,
-    /// Batches whose statistics replace ImageNet's in the batch norms before training, which then stay frozen.
-    pub adapt_norms: usize,
+    /// Which statistics the batch norms use while training.
+    pub norms: Norms,
+    /// Radius of sharpness-aware minimisation (Foret et al. 2021): each step takes its gradients where the loss, within
+    /// this Euclidean distance of the weights, is about highest. 0 for plain gradients, at half the cost.
+    pub sharpness: f64,
     /// Share of the old average in the running average of weights, per step; the average is what is judged and kept.
     pub averaging: f32,
     /// Weight of sources that hold several labels, see [`crate::sampler::Sampler`].
@@ -43,6 +48,19 @@ pub struct Recipe {
     /// Random views.
     pub augmentation: Augmentation,
 }
+
+/// Statistics of batch norms in training. Inference always uses the stored ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Norms {
+    /// ImageNet's, folded into the convolutions: fast, and independent of the batch.
+    Frozen,
+    /// The batch's own, which also move the stored ones.
+    Batch,
+}
+
+/// Weight of a batch's statistics in the stored ones; EfficientNet's training uses 0.99 for the old ones.
+pub const NORM_MOMENTUM: f32 = 0.01;
 
 /// The linear head on frozen features: the first stage of training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,8 +91,10 @@ impl Default for Recipe {
             weight_decay: 0.02,
             label_smoothing: 0.05,
             dropout: 0.2,
+            mixup: 0.0,
             frozen_blocks: 5,
-            adapt_norms: 0,
+            norms: Norms::Frozen,
+            sharpness: 0.0,
             averaging: 0.998,
             shared_sources: 2.0,
             patience: 5,
@@ -103,6 +123,8 @@ impl Recipe {
     fn check(&self) -> Result<()> {
         anyhow::ensure!(self.epochs > 0 && self.batch > 0, "epochs and batch must be at least 1");
         anyhow::ensure!(self.learning_rate > 0.0, "learning_rate must be positive");
+        anyhow::ensure!(self.mixup >= 0.0 && self.mixup.is_finite(), "mixup must not be negative");
+        anyhow::ensure!(self.sharpness >= 0.0, "sharpness must not be negative");
         for (name, value) in [
             ("warm_up", self.warm_up),
             ("dropout", self.dropout),

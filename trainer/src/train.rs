@@ -47,18 +47,38 @@ pub fn stop_on_interrupt() {
 /// # Errors
 /// If this build has no such backend.
 pub fn device(compute: &ComputeArgs) -> Result<Device> {
+    Ok(devices(compute, &[])?.remove(0))
+}
+
+/// The devices of these `numbers` of the kind that the arguments name; without numbers, the one that they name.
+///
+/// # Errors
+/// If this build has no such backend, or the backend has one device only.
+pub fn devices(compute: &ComputeArgs, numbers: &[usize]) -> Result<Vec<Device>> {
     if let Some(threads) = compute.threads {
         // Fails only if a pool exists already, e.g. for a second command in one process.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global();
     }
-    match compute.device {
-        DeviceChoice::Cpu => Ok(Device::flex()),
+    if numbers.is_empty() {
+        return Ok(vec![open(compute.device, None)?]);
+    }
+    numbers.iter().map(|number| open(compute.device, Some(*number))).collect()
+}
+
+fn open(device: DeviceChoice, number: Option<usize>) -> Result<Device> {
+    #[cfg(any(feature = "wgpu", feature = "vulkan"))]
+    let kind = number.map_or_else(Default::default, burn::tensor::DeviceKind::DiscreteGpu);
+    match device {
+        DeviceChoice::Cpu => {
+            ensure!(number.unwrap_or(0) == 0, "the CPU is one device: use --threads, or --device with --devices");
+            Ok(Device::flex())
+        }
         #[cfg(feature = "wgpu")]
-        DeviceChoice::Wgpu => Ok(Device::wgpu(Default::default())),
+        DeviceChoice::Wgpu => Ok(Device::wgpu(kind)),
         #[cfg(feature = "vulkan")]
-        DeviceChoice::Vulkan => Ok(Device::vulkan(Default::default())),
+        DeviceChoice::Vulkan => Ok(Device::vulkan(kind)),
         #[cfg(feature = "cuda")]
-        DeviceChoice::Cuda(number) => Ok(Device::cuda(number)),
+        DeviceChoice::Cuda(first) => Ok(Device::cuda(number.unwrap_or(first))),
         #[allow(unreachable_patterns, reason = "which arms exist depends on features")]
         other => bail!("this trainer was built without {other}: build it with `--features {}`", feature(other)),
     }
@@ -74,10 +94,11 @@ fn feature(device: DeviceChoice) -> String {
 /// If a file is missing or wrong, or the run was stopped; the message says what to do.
 pub fn run(args: &TrainArgs) -> Result<()> {
     stop_on_interrupt();
-    ensure!(args.devices.len() < 2, "several devices are not supported by this build");
     if args.recipe == "tutorial" {
+        ensure!(args.devices.is_empty(), "the tutorial's head is trained on one device: leave out --devices");
         return crate::tutorial::run(args);
     }
+    let devices = devices(&args.compute, &args.devices)?;
     let mut recipe = Recipe::read(&args.recipe)?;
     if let Some(epochs) = args.epochs {
         recipe.epochs = epochs as usize;
@@ -104,7 +125,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         classes: &manifest.classes,
         recipe: &recipe,
         seed: args.seed,
-        devices: vec![device(&args.compute)?],
+        devices,
         out: &args.out,
         cache: &cache,
     };

@@ -8,19 +8,22 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::activation::log_softmax;
+use burn::optim::{AdamWConfig, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
-use deepbreath::model::{Model, ModelConfig, NamedTensors, NormMode, pool};
+use deepbreath::model::{FEATURES, Model, ModelConfig, NamedTensors, NormMode, pool};
 use deepbreath::preprocess::{ModelInput, SIDE};
 use indicatif::{ProgressBar, ProgressStyle};
+use rayon::prelude::*;
 
+use crate::average::Average;
+use crate::batch::{Batch, dropout_mask};
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::dataset::{Film, write_whole};
 use crate::films::{FilmCache, STORED_SIDE};
+use crate::gradients::climb;
+use crate::parallel::Shares;
 use crate::plots::{EpochRecord, training_curves};
-use crate::recipe::Recipe;
+use crate::recipe::{NORM_MOMENTUM, Norms, Recipe};
 use crate::sampler::{Sampler, stream};
 use crate::validation::{EpochMetrics, Validation, append_metrics};
 use crate::{head, inference, tensors};
@@ -30,8 +33,12 @@ pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Longest time between checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+/// The way up of a sharpness-aware step is found on one part in this many of its batch: it need not be exact, and small
+/// parts serve as well (m-sharpness, Foret et al. 2021).
+const ASCENT_PART: usize = 2;
 /// Batches that may wait, ready, for the loop.
 const READY_BATCHES: usize = 4;
+
 /// Everything a run needs.
 #[derive(Debug)]
 pub struct Run<'a> {
@@ -51,40 +58,6 @@ pub struct Run<'a> {
     pub out: &'a Path,
     /// Folder of decoded films.
     pub cache: &'a Path,
-}
-
-/// One training step's data.
-struct Batch {
-    /// `[B, 3, SIDE, SIDE]`.
-    images: Vec<f32>,
-    /// `[B, classes]`, rows summing to 1.
-    targets: Vec<f32>,
-    size: usize,
-}
-
-/// Squared Euclidean norm of each parameter's gradient, by name.
-pub fn squared_norms<M: Module>(module: &M, gradients: &GradientsParams) -> Vec<(String, f64)> {
-    struct Norms<'a> {
-        gradients: &'a GradientsParams,
-        path: Vec<String>,
-        norms: Vec<(String, f64)>,
-    }
-    impl ModuleVisitor for Norms<'_> {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.path.push(name.into());
-        }
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.pop();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = self.gradients.get::<D>(param.id) {
-                self.norms.push((self.path.join("."), gradient.square().sum().into_scalar::<f64>()));
-            }
-        }
-    }
-    let mut visitor = Norms { gradients, path: Vec::new(), norms: Vec::new() };
-    module.visit(&mut visitor);
-    visitor.norms
 }
 
 /// An error if Ctrl-C was pressed.
@@ -145,7 +118,7 @@ impl Run<'_> {
         Stage { run: self, cache: &cache, sampler: &sampler }.train(state, optimizer)
     }
 
-    /// Statistics of these films in the batch norms, and a head fitted on the frozen features.
+    /// A head fitted on the frozen features.
     fn first_stage(&self, init: &NamedTensors, cache: &FilmCache, sampler: &Sampler) -> Result<NamedTensors> {
         let device = self.devices[0].clone().inner();
         let mut start = init.clone();
@@ -153,26 +126,49 @@ impl Run<'_> {
         let blank = head::Head::zeros(classes);
         start.insert("classifier.weight".into(), blank.weight);
         start.insert("classifier.bias".into(), blank.bias);
-        let model = Model::from_tensors(&ModelConfig::new(classes), &start, &device)?;
-        let order = sampler.epoch(usize::MAX / self.train.len().max(1) / 4);
-        let bar = progress_bar(self.recipe.adapt_norms, "adapting batch norms");
-        for (index, films) in order.chunks_exact(self.recipe.batch).take(self.recipe.adapt_norms).enumerate() {
+        let (features, labels, weights) = match self.recipe.norms {
+            Norms::Frozen => {
+                let folded = inference::folded(&start, &device)?;
+                let bar = progress_bar(self.train.len(), "features for the head");
+                let progress = |done| bar.set_position(done as u64);
+                let features = inference::features(&self.train, &folded, &device, &progress)?;
+                (features, self.train.iter().map(|film| film.label).collect(), sampler.weights())
+            }
+            Norms::Batch => {
+                let (features, labels) = self.batch_features(&start, cache, sampler, &device)?;
+                let weights = vec![1.0; labels.len()];
+                (features, labels, weights)
+            }
+        };
+        let head = head::fit(&features, &labels, &weights, classes, &self.recipe.head);
+        start.insert("classifier.weight".into(), head.weight);
+        start.insert("classifier.bias".into(), head.bias);
+        Ok(start)
+    }
+
+    /// Features of an epoch's views by the statistics of their batches, as the next stage will see them, with labels.
+    fn batch_features(
+        &self,
+        start: &NamedTensors,
+        cache: &FilmCache,
+        sampler: &Sampler,
+        device: &Device,
+    ) -> Result<(Vec<Vec<f32>>, Vec<usize>)> {
+        let model = Model::from_tensors(&ModelConfig::new(self.classes.len()), start, device)?;
+        let order = sampler.epoch(0);
+        let (mut features, mut labels) = (Vec::new(), Vec::new());
+        let bar = progress_bar(order.len(), "features for the head");
+        for (index, films) in order.chunks_exact(self.recipe.batch.min(order.len())).enumerate() {
+            check_interrupted()?;
             let batch = self.batch(cache, films, u64::MAX, index * self.recipe.batch)?;
-            let images = Tensor::from_data(TensorData::new(batch.images, [batch.size, 3, SIDE, SIDE]), &device);
-            model.feature_map(images, NormMode::Batch { momentum: 1.0 / (index as f32 + 1.0) });
-            bar.inc(1);
+            let images = Tensor::from_data(TensorData::new(batch.images, [batch.size, 3, SIDE, SIDE]), device);
+            let pooled = pool(model.feature_map(images, NormMode::Batch { momentum: 0.0 }));
+            let values: Vec<f32> = pooled.into_data().convert::<f32>().try_into_vec().expect("32-bit values");
+            features.extend(values.chunks_exact(FEATURES).map(<[f32]>::to_vec));
+            labels.extend(films.iter().map(|film| self.train[*film].label));
+            bar.inc(films.len() as u64);
         }
-        bar.finish_and_clear();
-        let mut adapted = model.tensors();
-        let folded = inference::folded(&adapted, &device)?;
-        let bar = progress_bar(self.train.len(), "features for the head");
-        let features = inference::features(&self.train, &folded, &device, &|done| bar.set_position(done as u64))?;
-        bar.finish_and_clear();
-        let labels: Vec<usize> = self.train.iter().map(|film| film.label).collect();
-        let head = head::fit(&features, &labels, &sampler.weights(), classes, &self.recipe.head);
-        adapted.insert("classifier.weight".into(), head.weight);
-        adapted.insert("classifier.bias".into(), head.bias);
-        Ok(adapted)
+        Ok((features, labels))
     }
 
     /// Everything the result depends on.
@@ -188,19 +184,22 @@ impl Run<'_> {
     fn batch(&self, cache: &FilmCache, films: &[usize], epoch: u64, position: usize) -> Result<Batch> {
         let classes = self.classes.len();
         let spread = self.recipe.label_smoothing / classes as f32;
-        let mut images = Vec::with_capacity(films.len() * 3 * SIDE * SIDE);
-        let mut targets = vec![spread; films.len() * classes];
-        for (row, film) in films.iter().enumerate() {
+        let view = |(row, film): (usize, &usize)| -> Result<Vec<f32>> {
             let mut random = stream(self.seed, [3, epoch, (position + row) as u64]);
             let view = self.recipe.augmentation.apply(&cache.plane(*film)?, STORED_SIDE, &mut random);
-            images.extend(ModelInput::from_plane(view).values);
+            Ok(ModelInput::from_plane(view).values)
+        };
+        let views: Vec<Vec<f32>> = films.par_iter().enumerate().map(view).collect::<Result<_>>()?;
+        let images = views.concat();
+        let mut targets = vec![spread; films.len() * classes];
+        for (row, film) in films.iter().enumerate() {
             targets[row * classes + self.train[*film].label] += 1.0 - self.recipe.label_smoothing;
         }
         Ok(Batch { images, targets, size: films.len() })
     }
 }
 
-/// The second stage: all weights, batch norms' statistics frozen.
+/// The second stage: all weights.
 struct Stage<'a> {
     run: &'a Run<'a>,
     cache: &'a FilmCache,
@@ -213,6 +212,7 @@ impl Stage<'_> {
         let device = run.devices[0].clone().autodiff();
         let config = ModelConfig::new(run.classes.len());
         let mut model = Model::from_tensors(&config, &state.model, &device)?.freeze(recipe.frozen_blocks);
+        let mut average = Average::new(&state.average, &device.clone().inner());
         let mut saved = Instant::now();
         if state.progress == (Progress { fingerprint: state.progress.fingerprint.clone(), ..Progress::default() }) {
             let start = self.validate(&Model::fold(&state.model))?;
@@ -236,6 +236,10 @@ impl Stage<'_> {
                     move || {
                         for (step, films) in batches.iter().enumerate().skip(first) {
                             let batch = run.batch(self.cache, films, epoch as u64, step * recipe.batch);
+                            let batch = batch.map(|mut batch| {
+                                batch.mix(recipe.mixup, &mut stream(run.seed, [5, epoch as u64, step as u64]));
+                                batch
+                            });
                             if sender.send(batch).is_err() {
                                 return;
                             }
@@ -246,14 +250,13 @@ impl Stage<'_> {
                 for (step, batch) in (first..batches.len()).zip(receiver) {
                     let rate = recipe.rate(epoch * batches.len() + step, recipe.epochs * batches.len());
                     let loss = self.step(&mut model, &mut optimizer, batch?, rate, (epoch, step))?;
-                    state.model = model.tensors();
-                    let steps = epoch * batches.len() + step;
-                    update_average(&mut state.average, &state.model, recipe.averaging, steps);
+                    average.update(&model, recipe.averaging, epoch * batches.len() + step);
                     state.progress.step = step + 1;
                     state.progress.loss_sum += loss;
                     bar.inc(recipe.batch as u64);
                     let stop = INTERRUPTED.load(Ordering::Relaxed);
                     if stop || saved.elapsed() > CHECKPOINT_EVERY {
+                        (state.model, state.average) = (model.tensors(), average.tensors());
                         state.write(&optimizer, run.out)?;
                         saved = Instant::now();
                     }
@@ -266,6 +269,7 @@ impl Stage<'_> {
             bar.finish_and_clear();
             let speed = ((batches.len() - first) * recipe.batch) as f64 / start.elapsed().as_secs_f64();
             let train_loss = state.progress.loss_sum / batches.len() as f64;
+            (state.model, state.average) = (model.tensors(), average.tensors());
             self.finish_epoch(&mut state, train_loss, speed)?;
             state.write(&optimizer, run.out)?;
             saved = Instant::now();
@@ -282,20 +286,30 @@ impl Stage<'_> {
         rate: f64,
         (epoch, step): (usize, usize),
     ) -> Result<f64> {
-        let device = self.run.devices[0].clone().autodiff();
-        let classes = self.run.classes.len();
-        let images = Tensor::from_data(TensorData::new(batch.images, [batch.size, 3, SIDE, SIDE]), &device);
-        let targets = Tensor::<2>::from_data(TensorData::new(batch.targets, [batch.size, classes]), &device);
-        let pooled = pool(model.feature_map(images, NormMode::Frozen));
-        let keep = 1.0 - self.run.recipe.dropout;
-        let mask = dropout_mask(pooled.dims(), keep, self.run.seed, epoch, step, &device);
-        let logits = model.classify(pooled * mask);
-        let loss = (log_softmax(logits, 1) * targets).sum().neg() / batch.size as f32;
-        let value = loss.clone().into_scalar::<f64>();
+        let run = self.run;
+        let mut random = stream(run.seed, [4, epoch as u64, step as u64]);
+        let mask = dropout_mask(batch.size * FEATURES, 1.0 - run.recipe.dropout, &mut random);
+        let gradients = |model: &Model, first: usize, norms: NormMode| {
+            Shares::new(&batch, first, &mask, &run.devices).gradients(model, norms)
+        };
+        let (radius, part) = (run.recipe.sharpness, batch.size.div_ceil(ASCENT_PART));
+        let (loss, descent) = if radius > 0.0 {
+            let ascent = gradients(model, part, self.norm_mode(0.0)).1;
+            gradients(&climb(model.clone(), &ascent, radius), batch.size, self.norm_mode(NORM_MOMENTUM))
+        } else {
+            gradients(model, batch.size, self.norm_mode(NORM_MOMENTUM))
+        };
+        *model = optimizer.step(rate, model.clone(), descent);
+        let value = loss.into_scalar::<f64>();
         ensure!(value.is_finite(), "the loss is no longer a number in epoch {}; lower the learning rate", epoch + 1);
-        let gradients = GradientsParams::from_grads(loss.backward(), model);
-        *model = optimizer.step(rate, model.clone(), gradients);
         Ok(value)
+    }
+
+    fn norm_mode(&self, momentum: f32) -> NormMode {
+        match self.run.recipe.norms {
+            Norms::Frozen => NormMode::Frozen,
+            Norms::Batch => NormMode::Batch { momentum },
+        }
     }
 
     fn validate(&self, folded: &NamedTensors) -> Result<Validation> {
@@ -327,28 +341,5 @@ impl Stage<'_> {
         println!("epoch {epoch:>2}: loss {train_loss:.4}, {validation}, {images_per_s:.1} images/s");
         state.progress = Progress { epoch, step: 0, loss_sum: 0.0, ..state.progress.clone() };
         Ok(())
-    }
-}
-
-/// Inverted dropout, `[B, FEATURES]`, from the run's seed alone.
-fn dropout_mask(shape: [usize; 2], keep: f64, seed: u64, epoch: usize, step: usize, device: &Device) -> Tensor<2> {
-    use rand::RngExt;
-    if keep >= 1.0 {
-        return Tensor::ones(shape, device);
-    }
-    let mut random = stream(seed, [4, epoch as u64, step as u64]);
-    let scale = (1.0 / keep) as f32;
-    let values: Vec<f32> =
-        (0..shape[0] * shape[1]).map(|_| if random.random_bool(keep) { scale } else { 0.0 }).collect();
-    Tensor::from_data(TensorData::new(values, shape), device)
-}
-
-/// Moves `average` towards `model`. Early on the average follows more closely, so that the start does not linger.
-fn update_average(average: &mut NamedTensors, model: &NamedTensors, decay: f32, step: usize) {
-    let decay = decay.min((1.0 + step as f32) / (10.0 + step as f32));
-    for (name, tensor) in average {
-        for (old, new) in tensor.values.iter_mut().zip(&model[name].values) {
-            *old = new + decay * (*old - new);
-        }
     }
 }

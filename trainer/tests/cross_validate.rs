@@ -172,7 +172,11 @@ fn a_lost_fold_is_computed_again_to_the_same_report_and_the_others_are_kept() {
 #[test]
 fn the_full_variant_trains_each_fold_and_keeps_what_is_finished() {
     let dir = study();
-    fs::write(dir.path().join("short.toml"), "name = \"short\"\nepochs = 1\nbatch = 8\nadapt_norms = 2\n").unwrap();
+    fs::write(
+        dir.path().join("short.toml"),
+        "name = \"short\"\nepochs = 1\nbatch = 8\nnorms = \"batch\"\nsharpness = 0.05\n",
+    )
+    .unwrap();
     let args = CrossValidateArgs {
         leave_one_source_out: true,
         head_only: false,

@@ -4,7 +4,7 @@ use burn::module::Param;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor};
-use deepbreath::ops::{ConvSpec, conv_bias_act};
+use deepbreath::ops::{ConvSpec, NormSpec, batch_norm_act, batch_norm_by_burn, conv_bias_act};
 
 struct Case {
     input: [usize; 4],
@@ -101,6 +101,38 @@ fn values_and_gradients_agree_with_burns_convolution() {
                 ours,
                 burns,
             );
+        }
+    }
+}
+
+#[test]
+fn batch_norm_agrees_with_burns_operations() {
+    let device = Device::flex().autodiff();
+    device.seed(7);
+    for (shape, relu6) in
+        [([2, 3, 5, 8], false), ([3, 28, 28, 24], true), ([1, 1, 1, 4], false), ([4, 56, 56, 96], true)]
+    {
+        // A mean far from zero: variances must not come from the difference of large numbers.
+        let x = Param::from_tensor(Tensor::<4>::random(shape, Distribution::Normal(20.0, 3.0), &device));
+        let scale = Param::from_tensor(Tensor::<1>::random([shape[3]], Distribution::Uniform(0.5, 3.0), &device));
+        let shift = Param::from_tensor(Tensor::<1>::random([shape[3]], Distribution::Normal(1.0, 1.0), &device));
+        let weigh = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+        let spec = NormSpec { epsilon: 1e-3, relu6 };
+        let run = |norm: fn(Tensor<4>, Tensor<1>, Tensor<1>, NormSpec) -> (Tensor<4>, [Tensor<1>; 2])| {
+            let (out, [mean, variance]) = norm(x.val(), scale.val(), shift.val(), spec);
+            let gradients = (out.clone() * weigh.clone()).sum().backward();
+            let of_x = values(x.val().grad(&gradients).expect("a gradient of x"));
+            let of = |p: &Param<Tensor<1>>| values(p.val().grad(&gradients).expect("a gradient"));
+            [values(out), values(mean), values(variance), of_x, of(&scale), of(&shift)]
+        };
+        let names = ["output", "mean", "variance", "gradient of x", "gradient of the scale", "gradient of the shift"];
+        for ((name, ours), burns) in names.iter().zip(run(batch_norm_act)).zip(run(batch_norm_by_burn)) {
+            if shape == [1, 1, 1, 4] {
+                // One value has no variance: nothing to compare by size, but nothing may blow up.
+                assert!(ours.iter().zip(&burns).all(|(a, b)| (a - b).abs() < 1e-3), "{name}: {ours:?}, {burns:?}");
+            } else {
+                check(&format!("{shape:?}, {name}"), &ours, &burns);
+            }
         }
     }
 }

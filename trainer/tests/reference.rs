@@ -90,7 +90,7 @@ fn train_like_pytorch(mode: NormMode, key: &str, tolerance: f64) {
         close(value, wanted_loss.into(), spread.max(0.01), &format!("{key}, loss of step {step}"));
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
         if step == 0 {
-            first_gradients(&trainer::training::squared_norms(&model, &gradients), wanted, tolerance);
+            first_gradients(&trainer::gradients::squared_norms(&model, &gradients), wanted, tolerance);
         }
         model = optimizer.step(1e-4, model, gradients);
     }
