@@ -9,6 +9,7 @@ import { report } from './report.js';
 /**
  * The parts of a weights file's metadata that the page shows; each may be absent.
  * @typedef {object} Metadata
+ * @property {string} [id]
  * @property {string[]} [classes]
  * @property {{ name: string, finding: string, threshold: number, sensitivity: number, specificity: number, n: number, data: string }[]} [operating_points]
  * @property {unknown} [gate]
@@ -27,7 +28,8 @@ const CALL = 'balanced';
  */
 export function ratesOf(metadata, label, weights) {
   const point = metadata?.operating_points?.find(({ name, finding }) => name === CALL && finding === label);
-  const tested = !weights || report.weights === weights
+  const id = weights || metadata?.id;
+  const tested = !id || report.weights === id
     ? report.points.find(({ name, finding }) => name === CALL && finding === label)
     : undefined;
   if (tested && point && Math.abs(point.threshold - tested.threshold) < 1e-6) {

@@ -14,6 +14,7 @@ use flate2::write::GzEncoder;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::card;
 use crate::run::{Place, say};
 
 /// The list of files, for `www/loader/assets.js`.
@@ -78,7 +79,7 @@ fn role(name: &str) -> Role {
         _ if name == FRAME => Role::Both,
         // Modules that the loader imports and hands to the frame as well; style sheets that other pages may link.
         ("", "engine.js" | "fetch.js" | "backend.js", _) | ("", _, "css") => Role::Both,
-        ("", "loader.js", _) | ("loader", _, _) => Role::Shell,
+        ("", "loader.js" | "about.js", _) | ("loader", _, _) => Role::Shell,
         ("", _, "js") => Role::File,
         ("", name, "png") if name.starts_with("example") => Role::File,
         ("", _, _) => Role::Shell,
@@ -91,6 +92,7 @@ pub(crate) fn finish(place: &Place) -> Result<()> {
     let folder = env::var_os("TRUNK_STAGING_DIR").map(PathBuf::from);
     let folder = folder.context("trunk runs this: use `trunk build` or `cargo xtask serve`")?;
     let release = env::var("TRUNK_PROFILE").is_ok_and(|profile| profile == "release");
+    card::about(place, &folder)?;
     list(&folder)?;
     if release {
         say("Compressing the page");
@@ -236,6 +238,7 @@ mod tests {
         let cases = [
             ("index.html", Role::Shell),
             ("about.html", Role::Shell),
+            ("about.js", Role::Shell),
             ("app.html", Role::File),
             ("app/main.js", Role::File),
             ("worker.js", Role::File),

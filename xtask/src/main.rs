@@ -1,5 +1,6 @@
 //! `cargo xtask serve | test | check | bench | package`: each installs what it needs and says what it does.
 
+mod card;
 mod dist;
 mod run;
 mod tools;

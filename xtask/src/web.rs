@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::card;
 use crate::run::{Place, Program, cargo, node, say};
 use crate::tools;
 
@@ -49,6 +50,7 @@ fn modules(place: &Place) -> Result<()> {
 pub(crate) fn stage(place: &Place) -> Result<()> {
     let generated = place.generated();
     let weights = weights(place, None)?;
+    card::rates(place)?;
     modules(place)?;
     fs::create_dir_all(generated.join("weights")).context("cannot create www/generated/weights")?;
     fs::copy(&weights, generated.join(RELEASED_WEIGHTS))

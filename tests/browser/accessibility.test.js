@@ -1,0 +1,263 @@
+// For everyone: axe finds nothing in any state, keys are enough, screen readers are told, small screens and strong
+// contrast work.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { drawn, give, openApp, openFake, text } from './app.js';
+import { launch, png, ROOT, serve, SOURCES } from './site.js';
+
+const AXE = readFileSync(path.join(ROOT, 'node_modules/axe-core/axe.min.js'), 'utf8');
+const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+
+/** @type {Awaited<ReturnType<typeof serve>>} */
+let site;
+/** @type {Awaited<ReturnType<typeof serve>>} */
+let sources;
+/** @type {import('playwright-core').Browser} */
+let browser;
+/** @type {import('playwright-core').Page} */
+let page;
+
+before(async () => {
+  [site, sources, browser] = [await serve(), await serve({ folder: SOURCES }), await launch()];
+});
+after(async () => {
+  await browser?.close();
+  site?.close();
+  sources?.close();
+});
+afterEach(() => page?.close());
+
+const notes = { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('no image') };
+
+/**
+ * What axe finds in a document.
+ * @param {import('playwright-core').Frame} frame
+ * @returns {Promise<string[]>}
+ */
+async function violations(frame) {
+  await frame.evaluate(AXE);
+  const found = await frame.evaluate(async (rules) => {
+    const { axe } = /** @type {any} */ (globalThis);
+    const { violations } = await axe.run(document, { runOnly: rules, resultTypes: ['violations'] });
+    return violations.map((/** @type {any} */ { id, nodes }) => `${id}: ${nodes.map((/** @type {any} */ { html, any }) => `${html} (${any[0]?.message})`).join('; ')}`);
+  }, RULES);
+  return found;
+}
+
+/** @param {import('playwright-core').Frame} frame @param {string} state */
+async function assertClean(frame, state) {
+  assert.deepEqual(await violations(frame), [], state);
+}
+
+test('axe is there and would find something', async () => {
+  page = await browser.newPage();
+  await page.goto(`${site.url}blank.html`);
+  await page.setContent('<html lang="en"><title>x</title><main><h1>x</h1><img src="x.png"><button></button></main>');
+  const found = await violations(page.mainFrame());
+  assert.ok(found.some((one) => one.startsWith('image-alt')) && found.some((one) => one.startsWith('button-name')), String(found));
+});
+
+for (const [theme, width] of /** @type {['dark' | 'light', number][]} */ ([['dark', 1440], ['light', 1440], ['dark', 360], ['light', 360]])) {
+  test(`axe finds nothing: ${theme}, ${width} px`, async () => {
+    page = await browser.newPage({ viewport: { width, height: 860 }, colorScheme: theme, reducedMotion: 'reduce' });
+    const app = await openApp(page, site.url);
+    await assertClean(app, 'empty');
+    await assertClean(page.mainFrame(), 'the page around');
+    await page.locator('#network summary').click();
+    await assertClean(page.mainFrame(), 'with the network panel open');
+    await page.locator('#network summary').click();
+    await give(app, drawn());
+    await assertClean(app, 'answer');
+    await app.locator('#saliency-findings label').nth(1).click();
+    await assertClean(app, 'answer with overlay');
+    if (width > 700) {
+      await app.locator('#keys').click();
+      await assertClean(app, 'with the keys shown');
+      await page.keyboard.press('Escape');
+    }
+    await give(app, notes);
+    await assertClean(app, 'error, in a list');
+    await app.locator('#filter').fill('nothing');
+    await app.locator('#no-rows').waitFor();
+    await assertClean(app, 'a list without a row');
+    await app.locator('#filter').fill('');
+    await app.locator('#file').setInputFiles(Array.from({ length: 12 }, (_, index) => ({ ...drawn(`${index}.png`), buffer: png(40, 40, () => index) })));
+    await app.locator('#cancel').click();
+    await app.locator('#resume').waitFor();
+    await assertClean(app, 'a stopped list');
+  });
+}
+
+test('axe finds nothing: refused image, another engine, failed start', async () => {
+  page = await browser.newPage({ reducedMotion: 'reduce' });
+  const refusal = JSON.stringify({ file: 'x', findings: [], call: null, refused: true, reasons: [{ code: 'x', text: 'Too strange.' }], provenance: { format: 'png', notes: ['A note.'] }, saliency: [], backend: 'cpu', timings: { total: 1, forward: 1 }, weights: 'x' });
+  const app = await openFake(page, sources.url, `globalThis.fake = Object.assign(new EventTarget(), {
+    async preview() { return { width: 1, height: 1, grey: Uint8Array.from([9]) }; },
+    async classify() { return ${refusal}; },
+  })`);
+  await give(app, drawn());
+  await app.evaluate(`fake.dispatchEvent(new CustomEvent('backend', { detail: { backend: 'cpu', reason: 'lost' } }))`);
+  assert.deepEqual(await violations(app), []);
+});
+
+test('the page about the page: the model card with its figures, readable for everyone', async () => {
+  page = await browser.newPage({ viewport: { width: 360, height: 800 } });
+  await openApp(page, site.url);
+  await page.locator('header a.about').click();
+  await page.locator('h1', { hasText: 'what it cannot do' }).waitFor();
+  const { macro_auroc: auroc, n } = JSON.parse(readFileSync(path.join(ROOT, 'weights/report/report.json'), 'utf8'));
+  const card = await page.locator('main').innerText();
+  assert.ok(card.includes(auroc.value.toFixed(3)) && card.includes(String(n)), 'the measured figures are in it');
+  assert.deepEqual(await violations(page.mainFrame()), []);
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= 360);
+  const dead = await page.locator('main a').evaluateAll((links) => links.map((link) => link.getAttribute('href') ?? '').filter((href) => !/^(https:|#)/.test(href)));
+  assert.deepEqual(dead, []);
+});
+
+describe('keys are enough', () => {
+  /** Presses Tab until the focus is on what is asked for. @param {import('playwright-core').Frame} app @param {string} selector */
+  const tabTo = async (app, selector) => {
+    for (let presses = 0; presses < 60; presses++) {
+      await page.keyboard.press('Tab');
+      if (await app.evaluate((selector) => document.activeElement?.matches(selector) ?? false, selector)) return;
+    }
+    assert.fail(`${selector} cannot be reached with Tab`);
+  };
+
+  test('from nothing to an answer, its overlay, the list, and back', async () => {
+    page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+    const app = await openApp(page, site.url);
+    await tabTo(app, '#try');
+    await page.keyboard.press('Enter');
+    await app.locator('#assessment:not([hidden])').waitFor();
+    await app.locator('#status[data-state=ready]').waitFor();
+    await app.locator('body').evaluate(() => document.querySelector('button')?.focus());
+    await tabTo(app, '#open-example');
+    await page.keyboard.press('Enter');
+    await app.locator('#progress-text', { hasText: /^2 read/ }).waitFor();
+    await tabTo(app, '#stage');
+    await page.keyboard.press('+');
+    assert.match(await text(app, '#readout'), /1\.4 ×/);
+    await tabTo(app, '#brightness');
+    await page.keyboard.press('ArrowRight');
+    assert.equal(await app.locator('#brightness').inputValue(), '1');
+    await tabTo(app, '[name=saliency-finding]');
+    await page.keyboard.press('ArrowRight');
+    assert.equal(await app.locator('#overlay').isVisible(), true);
+    await tabTo(app, '#saliency-opacity');
+    await tabTo(app, '#filter');
+    await tabTo(app, '#export-csv');
+    await tabTo(app, '.sorter');
+    await tabTo(app, '.opener');
+    await page.keyboard.press('ArrowUp');
+    await page.keyboard.press('Enter');
+    assert.equal(await app.locator('tr[aria-current]').getAttribute('aria-rowindex'), '2');
+  });
+
+  test('every control shows that it has the focus', async () => {
+    page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+    const app = await openApp(page, site.url);
+    await give(app, [drawn('a.png'), drawn('b.png')]);
+    await app.locator('#progress-text', { hasText: /^2 read/ }).waitFor();
+    await app.locator('#open').focus();
+    const seen = new Set();
+    for (let presses = 0; presses < 40; presses++) {
+      const focused = await app.evaluate(() => {
+        const active = document.activeElement;
+        if (!active || active === document.body) return undefined;
+        // A radio button is drawn by the text after it.
+        const drawn = active.matches('.chip input') ? active.nextElementSibling ?? active : active;
+        const { outlineStyle, outlineWidth } = getComputedStyle(drawn);
+        return { name: active.id || active.className, ring: outlineStyle !== 'none' && Number.parseFloat(outlineWidth) >= 2 };
+      });
+      if (focused) {
+        assert.ok(presses === 0 || focused.ring, `${focused.name} shows no focus`);
+        seen.add(focused.name);
+      }
+      await page.keyboard.press('Tab');
+    }
+    for (const name of ['open-folder', 'stage', 'tool-move', 'zoom-in', 'contrast', 'filter', 'export-json', 'opener']) assert.ok(seen.has(name), `${name} was not reached`);
+  });
+});
+
+test('screen readers are told what happens', async () => {
+  page = await browser.newPage();
+  const app = await openApp(page, site.url);
+  const log = app.locator('#announcer');
+  assert.equal(await log.getAttribute('role'), 'log');
+  await give(app, drawn());
+  await log.getByText(/phantom\.png\. .*: .*COVID-19 \d+\.\d %, Normal \d+\.\d %, Other pneumonia \d+\.\d %\. Not a diagnosis\./).waitFor({ state: 'attached' });
+  await give(app, notes);
+  await log.getByText(/No answer\. notes\.txt/).waitFor({ state: 'attached' });
+  await give(app, [drawn('a.png'), drawn('b.png')]);
+  await log.getByText('All 4 films are read.').waitFor({ state: 'attached' });
+  assert.ok(await log.locator('p').count() <= 5, 'old messages go');
+  assert.match(await app.locator('#image').getAttribute('aria-label') ?? '', /^The film a\.png/);
+  const meter = app.getByRole('meter', { name: 'Probability of COVID-19' });
+  assert.match(await meter.getAttribute('aria-valuetext') ?? '', /^\d+\.\d %$/);
+});
+
+for (const width of [320, 360, 768, 1440]) {
+  test(`at ${width} px nothing is cut off or needs sideways scrolling`, async () => {
+    page = await browser.newPage({ viewport: { width, height: 800 } });
+    const app = await openApp(page, site.url);
+    for (const files of [undefined, [drawn()], [drawn('a-very-long-name-of-a-film-from-some-archive-2026-11-23-0001.png'), notes]]) {
+      if (files) await give(app, files);
+      const [inner, around] = await Promise.all([app, page.mainFrame()].map((frame) => frame.evaluate(() => document.documentElement.scrollWidth)));
+      assert.ok((inner ?? Infinity) <= width && (around ?? Infinity) <= width, `${inner} and ${around} pixels wide`);
+    }
+    const small = await app.locator('button:visible, select:visible, input:visible:not([type=radio]):not([type=range])').evaluateAll((all) => all
+      .map((one) => ({ name: one.id || one.className, ...one.getBoundingClientRect().toJSON() }))
+      .filter(({ width, height }) => width < 24 || height < 24));
+    assert.deepEqual(small.filter(({ name }) => name !== 'try'), [], 'every target is 24 by 24 pixels or more');
+  });
+}
+
+test('themes: the system decides, the visitor overrides, the choice stays', async () => {
+  const context = await browser.newContext({ colorScheme: 'light' });
+  page = await context.newPage();
+  const ground = (/** @type {import('playwright-core').Frame} */ frame) => frame.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  let app = await openApp(page, site.url);
+  const light = await ground(app);
+  assert.equal(await ground(page.mainFrame()), light);
+  await page.locator('#theme').selectOption('dark');
+  await app.locator(':root[data-theme=dark]').waitFor();
+  const dark = await ground(app);
+  assert.notEqual(dark, light);
+  assert.equal(await ground(page.mainFrame()), dark);
+  app = await openApp(page, site.url);
+  assert.deepEqual([await ground(app), await ground(page.mainFrame())], [dark, dark], 'after a reload');
+  await page.locator('#theme').selectOption('system');
+  await app.locator(':root[data-theme=system]').waitFor();
+  assert.equal(await ground(app), light);
+  await page.emulateMedia({ colorScheme: 'dark' });
+  assert.equal(await ground(app), dark);
+  await context.close();
+});
+
+test('more contrast, forced colours and reduced motion are followed', async () => {
+  page = await browser.newPage({ colorScheme: 'dark' });
+  const app = await openApp(page, site.url);
+  await give(app, drawn());
+  const soft = () => app.locator('#measured').evaluate((one) => getComputedStyle(one).color);
+  const before = await soft();
+  await page.emulateMedia({ contrast: 'more' });
+  assert.notEqual(await soft(), before);
+  assert.deepEqual(await violations(app), [], 'more contrast');
+  await page.emulateMedia({ contrast: null, forcedColors: 'active' });
+  assert.deepEqual(await violations(app), [], 'forced colours');
+  const fills = await app.locator('#findings li').evaluateAll((rows) => rows.map((row) => {
+    const colour = (/** @type {string} */ part) => getComputedStyle(row.querySelector(part) ?? row).backgroundColor;
+    return [colour('.bar-fill'), colour('.bar-track'), colour('.bar-mark')];
+  }));
+  for (const [fill, track, mark] of fills) assert.ok(fill !== track && mark !== track, 'bars and thresholds are still seen');
+  await page.emulateMedia({ forcedColors: null, reducedMotion: 'reduce' });
+  const moving = await app.evaluate(() => [...document.querySelectorAll('*')].filter((one) => {
+    const { animationName, transitionDuration } = getComputedStyle(one);
+    return animationName !== 'none' || Number.parseFloat(transitionDuration) > 0;
+  }).length);
+  assert.equal(moving, 0);
+});

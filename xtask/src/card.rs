@@ -1,0 +1,160 @@
+//! What the page says about the weights, from `weights/`: the model card as a page, and the measured rates as a module.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
+use serde::Deserialize;
+
+use crate::run::Place;
+
+const CARD: &str = "weights/MODEL_CARD.md";
+const REPORT: &str = "weights/report/report.json";
+/// The module that the page imports; kept in the repository, so that the page runs without a build.
+const MODULE: &str = "www/app/report.js";
+/// Where the card goes in `about.html`.
+const MARK: &str = "<!-- MODEL_CARD -->";
+
+/// Puts the model card into the `about.html` of a finished site.
+pub(crate) fn about(place: &Place, site: &Path) -> Result<()> {
+    let page = site.join("about.html");
+    let frame = fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;
+    ensure!(frame.contains(MARK), "about.html has no {MARK}");
+    let card = fs::read_to_string(place.root.join(CARD)).with_context(|| format!("cannot read {CARD}"))?;
+    fs::write(&page, frame.replace(MARK, &render(&card))).context("cannot write about.html")
+}
+
+/// The card as HTML. Its title is the page's own; links to files of the repository
+/// lead nowhere on a site, so only their text stays; raw HTML is left out. Tables can be scrolled sideways.
+fn render(card: &str) -> String {
+    let body = card.split_once('\n').map_or(card, |(title, rest)| if title.starts_with("# ") { rest } else { card });
+    let mut inside = false;
+    let events = Parser::new_ext(body, Options::ENABLE_TABLES).filter_map(|event| match event {
+        Event::Html(_) | Event::InlineHtml(_) => None,
+        Event::Start(Tag::Link { ref dest_url, .. }) => {
+            inside = dest_url.starts_with("https://") || dest_url.starts_with('#');
+            inside.then_some(event)
+        }
+        Event::End(TagEnd::Link) => inside.then_some(event),
+        other => Some(other),
+    });
+    let mut rendered = String::new();
+    html::push_html(&mut rendered, events);
+    rendered
+        .replace("<table>", "<div class=\"table\" tabindex=\"0\" role=\"group\" aria-label=\"Table\"><table>")
+        .replace("</table>", "</table></div>")
+        .replace("<th>", "<th scope=\"col\">")
+}
+
+/// The parts of `report.json` that the page shows.
+#[derive(Deserialize)]
+struct Report {
+    n: u32,
+    patients: u32,
+    protocol: Protocol,
+    operating_points: Vec<Tested>,
+}
+
+#[derive(Deserialize)]
+struct Protocol {
+    weights: String,
+    split: String,
+}
+
+#[derive(Deserialize)]
+struct Tested {
+    chosen: Chosen,
+    sensitivity: Interval,
+    specificity: Interval,
+}
+
+#[derive(Deserialize)]
+struct Chosen {
+    name: String,
+    finding: String,
+    threshold: f64,
+}
+
+#[derive(Deserialize)]
+struct Interval {
+    value: f64,
+    low: f64,
+    high: f64,
+}
+
+/// Writes `www/app/report.js` anew if the evaluation report has changed.
+pub(crate) fn rates(place: &Place) -> Result<()> {
+    let report = fs::read(place.root.join(REPORT)).with_context(|| format!("cannot read {REPORT}"))?;
+    let report: Report = serde_json::from_slice(&report).with_context(|| format!("{REPORT} is of another form"))?;
+    let text = module(&report);
+    let file = place.root.join(MODULE);
+    if fs::read_to_string(&file).is_ok_and(|now| now == text) {
+        return Ok(());
+    }
+    fs::write(file, text).with_context(|| format!("cannot write {MODULE}"))
+}
+
+fn module(Report { n, patients, protocol, operating_points }: &Report) -> String {
+    let mut text = format!(
+        "// Written by `cargo xtask wasm` from {REPORT}. Do not edit.\n\n\
+         /** What the page shows of the evaluation report: the rates at each threshold, with 95 % intervals. */\n\
+         export const report = {{\n  weights: '{}',\n  \
+         data: '{n} {} films of {patients} patients from the sources of the training films',\n  points: [\n",
+        escape(&protocol.weights),
+        escape(&protocol.split)
+    );
+    let interval = |Interval { value, low, high }: &Interval| {
+        let round = |share: &f64| (share * 1e4).round() / 1e4;
+        format!("{{ value: {}, low: {}, high: {} }}", round(value), round(low), round(high))
+    };
+    for Tested { chosen, sensitivity, specificity } in operating_points {
+        text += &format!(
+            "    {{\n      name: '{}',\n      finding: '{}',\n      threshold: {},\n      sensitivity: {},\n      \
+             specificity: {},\n    }},\n",
+            escape(&chosen.name),
+            escape(&chosen.finding),
+            chosen.threshold,
+            interval(sensitivity),
+            interval(specificity)
+        );
+    }
+    text + "  ],\n};\n"
+}
+
+/// A text between single quotes.
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_becomes_a_part_of_a_page() {
+        let card = "# Title\n\nText with [a file](report/x.html), [a site](https://example.org/) and <b>HTML</b>.\n\n\
+                    ## Data\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n<!-- note -->\n";
+        let html = render(card);
+        assert!(!html.contains("Title") && html.contains("<h2>Data</h2>"), "{html}");
+        assert!(
+            html.contains("with a file,") && html.contains("<a href=\"https://example.org/\">a site</a>"),
+            "{html}"
+        );
+        assert!(!html.contains("<b>") && !html.contains("note"), "{html}");
+        assert!(html.contains("<th scope=\"col\">a</th>") && html.contains("</table></div>"), "{html}");
+    }
+
+    #[test]
+    fn the_module_in_the_repository_is_that_of_the_report() -> Result<()> {
+        let place = Place::find()?;
+        let report = serde_json::from_slice(&fs::read(place.root.join(REPORT))?)?;
+        assert_eq!(fs::read_to_string(place.root.join(MODULE))?, module(&report));
+        Ok(())
+    }
+
+    #[test]
+    fn a_quote_in_a_name_stays_a_quote() {
+        assert_eq!(escape("it's\\\n"), "it\\'s\\\\\\n");
+    }
+}
