@@ -12,6 +12,7 @@ use web_time::Instant;
 use crate::Error;
 use crate::decision::{Decision, Reason, decide};
 use crate::model::{FEATURES, Model, Output};
+use crate::ops::into_values;
 use crate::preprocess::{ModelInput, PREPROCESSING};
 use crate::radiograph::{Provenance, Radiograph};
 use crate::saliency::Saliency;
@@ -300,11 +301,9 @@ impl Classifier {
 
     /// Waits for a tensor's values, row-major.
     async fn values<const D: usize>(&self, tensor: Tensor<D>) -> Result<Vec<f32>, Error> {
-        let data = tensor
-            .into_data_async()
+        let values = into_values(tensor)
             .await
             .map_err(|error| Error::DeviceLost { backend: self.backend.clone(), reason: error.to_string() })?;
-        let values: Vec<f32> = data.iter::<f32>().collect();
         if values.iter().all(|value| value.is_finite()) {
             Ok(values)
         } else {
