@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
 use crate::Error;
 use crate::decision::{Decision, Gate, Reason, decide};
 use crate::model::{FEATURES, Model, Output};
+use crate::ops::{from_values, into_values, linear};
 use crate::preprocess::{ModelInput, PREPROCESSING};
 use crate::radiograph::{Provenance, Radiograph};
 use crate::saliency::Saliency;
@@ -27,8 +28,8 @@ pub struct Classifier {
     metadata: Metadata,
     /// The last layer's weights, `FEATURES` for each class.
     head: Vec<Vec<f32>>,
-    /// The gate's weights, `[1, FEATURES]`.
-    gate: Option<Tensor<2>>,
+    /// The last layer with the gate as one more row, `[classes + 1, FEATURES]` and `[classes + 1]`.
+    gate: Option<(Tensor<2>, Tensor<1>)>,
 }
 
 /// What the network makes of one input.
@@ -165,10 +166,12 @@ impl Classifier {
         })?;
         let head = tensors["classifier.weight"].values.chunks_exact(FEATURES).map(<[f32]>::to_vec).collect();
         let backend = backend_name(device);
-        let gate = metadata
-            .gate
-            .as_ref()
-            .map(|gate| Tensor::from_data(TensorData::new(gate.weight.clone(), [1, FEATURES]), device));
+        let gate = metadata.gate.as_ref().map(|gate| {
+            let rows = metadata.classes.len() + 1;
+            let weight = [&tensors["classifier.weight"].values[..], &gate.weight].concat();
+            let bias = [&tensors["classifier.bias"].values[..], &[gate.bias]].concat();
+            (from_values(weight, [rows, FEATURES], device), from_values(bias, [rows], device))
+        });
         Ok(Self { model, device: device.clone(), backend, file: file.into(), id, metadata, head, gate })
     }
 
@@ -269,16 +272,15 @@ impl Classifier {
     /// One read for logits and distances: each read is a round trip to the device.
     async fn judgements(&self, output: &Output) -> Result<Vec<Judgement>, Error> {
         let classes = self.metadata.classes.len();
-        let (Some(weight), Some(model)) = (&self.gate, &self.metadata.gate) else {
+        let (Some((weight, bias)), Some(model)) = (&self.gate, &self.metadata.gate) else {
             let logits = self.values(output.logits.clone()).await?;
             let judgement = |logits: &[f32]| Judgement { logits: logits.to_vec(), gate: None };
             return Ok(logits.chunks_exact(classes).map(judgement).collect());
         };
-        let sums = output.pooled.clone().matmul(weight.clone().transpose()); // [B, 1]
-        let values = self.values(Tensor::cat(vec![output.logits.clone(), sums], 1)).await?; // [B, classes + 1]
+        let values = self.values(linear(output.pooled.clone(), weight.clone(), bias.clone())).await?;
         let judgement = |row: &[f32]| Judgement {
             logits: row[..classes].to_vec(),
-            gate: Some(Gate { distance: row[classes] + model.bias, limit: model.limit }),
+            gate: Some(Gate { distance: row[classes], limit: model.limit }),
         };
         Ok(values.chunks_exact(classes + 1).map(judgement).collect())
     }
@@ -343,11 +345,9 @@ impl Classifier {
 
     /// Waits for a tensor's values, row-major.
     async fn values<const D: usize>(&self, tensor: Tensor<D>) -> Result<Vec<f32>, Error> {
-        let data = tensor
-            .into_data_async()
+        let values = into_values(tensor)
             .await
             .map_err(|error| Error::DeviceLost { backend: self.backend.clone(), reason: error.to_string() })?;
-        let values: Vec<f32> = data.iter::<f32>().collect();
         if values.iter().all(|value| value.is_finite()) {
             Ok(values)
         } else {

@@ -7,11 +7,12 @@
 //!
 //! Only additions, multiplications, divisions and comparisons in a fixed order: equal to the bit on x86-64 and wasm32.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::Radiograph;
+use crate::ops::from_values;
 
 /// Side of the square network input, in pixels (EfficientNet-Lite0's training resolution).
 pub const SIDE: usize = 224;
@@ -76,13 +77,13 @@ impl ModelInput {
 
     /// As a tensor `[1, 3, SIDE, SIDE]`.
     pub fn to_tensor(&self, device: &Device) -> Tensor<4> {
-        Tensor::from_data(TensorData::new(self.values.clone(), [1, 3, SIDE, SIDE]), device)
+        from_values(self.values.clone(), [1, 3, SIDE, SIDE], device)
     }
 
     /// Several inputs as one tensor `[B, 3, SIDE, SIDE]`.
     pub fn to_batch(inputs: &[Self], device: &Device) -> Tensor<4> {
         let values: Vec<f32> = inputs.iter().flat_map(|input| input.values.iter().copied()).collect();
-        Tensor::from_data(TensorData::new(values, [inputs.len(), 3, SIDE, SIDE]), device)
+        from_values(values, [inputs.len(), 3, SIDE, SIDE], device)
     }
 }
 

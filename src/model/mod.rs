@@ -18,9 +18,10 @@ use serde::{Deserialize, Serialize};
 use self::table::{Spec, layers};
 use self::tensors::Source;
 use crate::Error;
-use crate::ops::conv_bias_act;
+pub use crate::ops::pool;
 #[cfg(feature = "training")]
 use crate::ops::{ConvSpec, NormSpec, batch_norm_act};
+use crate::ops::{add, conv_bias_act, linear, permute};
 
 /// Name of the only architecture.
 pub const ARCHITECTURE: &str = "efficientnet-lite0";
@@ -206,12 +207,12 @@ impl Model {
         let map = self.feature_map(x, NormMode::Frozen);
         let pooled = pool(map.clone());
         let logits = self.classify(pooled.clone());
-        Output { features: map.permute([0, 3, 1, 2]), pooled, logits }
+        Output { features: permute(map, [0, 3, 1, 2]), pooled, logits }
     }
 
     /// `x` `[B, 3, H, W]` to the last feature map, `[B, H / 32, W / 32, FEATURES]`.
     pub fn feature_map(&self, x: Tensor<4>, mode: NormMode) -> Tensor<4> {
-        let x = x.permute([0, 2, 3, 1]); // [B, H, W, 3]
+        let x = permute(x, [0, 2, 3, 1]); // [B, H, W, 3]
         let x = self.stem.forward(x, mode); // [B, H / 2, W / 2, 32]
         let x = self.blocks.iter().fold(x, |x, block| block.forward(x, mode)); // [B, H / 32, W / 32, 320]
         self.head.forward(x, mode)
@@ -219,14 +220,8 @@ impl Model {
 
     /// Pooled features `[B, FEATURES]` to logits `[B, classes]`.
     pub fn classify(&self, pooled: Tensor<2>) -> Tensor<2> {
-        pooled.matmul(self.classifier_weight.val().transpose()) + self.classifier_bias.val().unsqueeze()
+        linear(pooled, self.classifier_weight.val(), self.classifier_bias.val())
     }
-}
-
-/// Global average pool: `[B, H, W, C]` to `[B, C]`.
-pub fn pool(map: Tensor<4>) -> Tensor<2> {
-    let [batch, height, width, channels] = map.dims();
-    map.reshape([batch, height * width, channels]).mean_dim(1).reshape([batch, channels])
 }
 
 impl Block {
@@ -237,7 +232,7 @@ impl Block {
             None => x.clone(),
         };
         let out = self.project.forward(self.depthwise.forward(wide, mode), mode);
-        if self.residual { out + x } else { out }
+        if self.residual { add(out, x) } else { out }
     }
 }
 
@@ -247,6 +242,8 @@ impl Conv {
         let weight = self.weight.val();
         match (&self.bias, &self.norm, mode) {
             (Some(bias), _, _) => conv_bias_act(x, weight, bias.val(), self.spec.conv),
+            // The browser gets folded weights only, so that it need not download this.
+            (None, ..) if cfg!(target_arch = "wasm32") => unreachable!("refused when the weights are read"),
             (None, Some(norm), NormMode::Frozen) => {
                 let scale = norm.weight.val() / (norm.variance.value_sync() + EPSILON).sqrt();
                 let bias = norm.bias.val() - norm.mean.value_sync() * scale.clone();

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Param, ParamId, RunningState};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use super::table::{Spec, layers};
 use super::{Conv, EPSILON, FEATURES, Model, ModelConfig, Norm};
 use crate::Error;
+use crate::ops::from_values;
 
 /// A tensor outside any device.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,13 +54,17 @@ impl Source<'_> {
             )));
         }
         self.used += 1;
-        Ok(Tensor::from_data(TensorData::new(found.values.clone(), shape), self.device))
+        Ok(from_values(found.values.clone(), shape, self.device))
     }
 
     pub(super) fn conv(&mut self, name: &str, spec: Spec) -> Result<Conv, Error> {
         let channels = [spec.shape[0]];
         let weight = self.param(&format!("{name}.weight"), spec.shape)?;
         let folded = self.tensors.contains_key(&format!("{name}.bias"));
+        if !folded && cfg!(target_arch = "wasm32") {
+            let reason = "the batch norm is not folded, which the browser needs. Export the weights again".into();
+            return Err(Error::Weights { file: format!("{name}.norm"), reason });
+        }
         let bias = folded.then(|| self.param(&format!("{name}.bias"), channels)).transpose()?;
         let norm = if folded {
             None

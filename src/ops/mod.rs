@@ -24,6 +24,7 @@ mod matmul;
 mod norm;
 #[cfg(feature = "cpu")]
 mod parallel;
+mod plain;
 #[cfg(feature = "cpu")]
 mod pointwise;
 #[cfg(all(feature = "cpu", any(test, target_arch = "wasm32")))]
@@ -32,8 +33,10 @@ mod tiles;
 #[cfg(feature = "cpu")]
 use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension, tensor::FloatTensor};
 use burn::tensor::Tensor;
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
+#[cfg(any(not(target_arch = "wasm32"), feature = "webgpu"))]
+use burn::tensor::{module::conv2d, ops::ConvOptions};
+
+pub use plain::{add, from_values, into_values, linear, permute, pool};
 
 /// Largest value of ReLU6.
 const SIX: f32 = 6.0;
@@ -92,10 +95,15 @@ pub fn conv_bias_act(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, spec: Con
         let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
         return Tensor::from_dispatch(<Dispatch as ConvOps>::conv_bias_act(x, weight, bias, spec));
     }
-    conv_by_burn(x, weight, bias, spec)
+    // The browser's CPU module has no other device and need not download this.
+    #[cfg(any(not(target_arch = "wasm32"), feature = "webgpu"))]
+    return conv_by_burn(x, weight, bias, spec);
+    #[cfg(not(any(not(target_arch = "wasm32"), feature = "webgpu")))]
+    unreachable!("this module runs on flex alone")
 }
 
 /// The same from burn's own operations: what every other backend runs, and the reference in tests.
+#[cfg(any(not(target_arch = "wasm32"), feature = "webgpu"))]
 pub fn conv_by_burn(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, spec: ConvSpec) -> Tensor<4> {
     let [batch, height, width, inputs] = x.dims();
     let [outputs, _, kernel, _] = weight.dims();

@@ -1,0 +1,151 @@
+// The webgpu module on whatever adapter the browser has, or its software one: the trainer's numbers, and a lost GPU.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { films, GPU_ARGUMENTS, launchWith, serveModules, TRAINER, WEIGHTS } from './modules.js';
+import { phantom } from './site.js';
+
+/** Largest difference between the browser's and the trainer's probabilities. */
+const TOLERANCE = 1e-3;
+/** A run with 49 convolutions on the software adapter: burn's kernels, without needless copies. */
+const MOST_DISPATCHES = 130;
+
+/** @type {Awaited<ReturnType<typeof serveModules>>} */
+let server;
+/** @type {import('playwright-core').Browser} */
+let browser;
+/** @type {import('playwright-core').Page} */
+let page;
+/** @type {string[]} */
+let complaints;
+
+before(async () => {
+  server = await serveModules();
+  browser = await launchWith(GPU_ARGUMENTS);
+});
+after(async () => {
+  await browser?.close();
+  server?.close();
+});
+beforeEach(async () => {
+  page = await browser.newPage();
+  page.setDefaultTimeout(120_000);
+  complaints = [];
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+  await page.goto(server.url);
+  await page.evaluate(prepare);
+});
+afterEach(() => page.close());
+
+/** In the page: counts what goes to the GPU, keeps its devices, and offers `load`. */
+function prepare() {
+  const scope = /** @type {any} */ (globalThis);
+  scope.counts = { dispatches: 0, submits: 0 };
+  scope.devices = [];
+  const { requestDevice } = scope.GPUAdapter.prototype;
+  scope.GPUAdapter.prototype.requestDevice = async function (/** @type {any[]} */ ...options) {
+    const device = await requestDevice.apply(this, options);
+    scope.devices.push(device);
+    return device;
+  };
+  /** @type {(type: string, method: string, count: string) => void} */
+  const counted = (type, method, count) => {
+    const original = scope[type].prototype[method];
+    scope[type].prototype[method] = function (/** @type {any[]} */ ...values) {
+      scope.counts[count]++;
+      return original.apply(this, values);
+    };
+  };
+  counted('GPUComputePassEncoder', 'dispatchWorkgroups', 'dispatches');
+  counted('GPUComputePassEncoder', 'dispatchWorkgroupsIndirect', 'dispatches');
+  counted('GPUQueue', 'submit', 'submits');
+  scope.load = async () => {
+    const module = await import(`${location.origin}/webgpu/deepbreath.js`);
+    await module.default();
+    const weights = await (await fetch('/weights')).arrayBuffer();
+    return module.Classifier.load('weights', new Uint8Array(weights));
+  };
+  scope.bytes = (/** @type {string} */ text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+}
+
+/** @param {string} image */
+const base64 = (image) => readFileSync(image).toString('base64');
+
+describe('the GPU gives the probabilities of `trainer predict`', () => {
+  for (const [kind, image] of Object.entries(films())) {
+    test(kind, async (context) => {
+      if (!image) return context.skip(`skipped: no ${kind} (set DEEPBREATH_DATA)`);
+      if (!existsSync(TRAINER)) return context.skip('skipped: no trainer program (set DEEPBREATH_TRAINER)');
+      const output = execFileSync(TRAINER, ['predict', '--json', '--weights', WEIGHTS, image], { encoding: 'utf8' });
+      /** @type {Record<string, number>} */
+      const expected = JSON.parse(output).probabilities;
+      const answer = await page.evaluate(async (text) => {
+        const scope = /** @type {any} */ (globalThis);
+        const classifier = await scope.load();
+        const { backend, findings, saliency } = await classifier.classify('film', scope.bytes(text), { saliency: true });
+        return { backend, findings, peaks: saliency.map((/** @type {any} */ map) => map.peak), property: classifier.backend };
+      }, base64(image));
+      assert.deepEqual([answer.backend, answer.property], ['webgpu', 'webgpu']);
+      assert.equal(answer.findings.length, Object.keys(expected).length);
+      for (const { label, probability } of answer.findings) {
+        const difference = Math.abs(probability - (expected[label] ?? NaN));
+        assert.ok(difference <= TOLERANCE, `${label}: ${probability} here, ${expected[label]} from the trainer`);
+      }
+      assert.ok(answer.peaks.some((/** @type {number} */ peak) => peak > 0), 'no finding has a position that speaks for it');
+      assert.deepEqual(complaints, []);
+    });
+  }
+});
+
+test('the golden vectors pass, and a run takes few dispatches', async (context) => {
+  const { largest, metadata, counts } = await page.evaluate(async () => {
+    const scope = /** @type {any} */ (globalThis);
+    const classifier = await scope.load();
+    const largest = await classifier.verify();
+    await classifier.warmUp();
+    scope.counts = { dispatches: 0, submits: 0 };
+    await classifier.verify(); // One run for each golden vector.
+    return { largest, metadata: classifier.metadata, counts: scope.counts };
+  });
+  const runs = metadata.golden.length;
+  context.diagnostic(`largest difference ${largest}; ${counts.dispatches / runs} dispatches, ${counts.submits / runs} submits a run`);
+  assert.ok(largest <= metadata.golden[0].tolerance);
+  assert.match(metadata.id, /^[0-9a-f]{12}$/);
+  assert.ok(counts.dispatches > 0 && counts.dispatches <= MOST_DISPATCHES * runs, `${counts.dispatches / runs} dispatches a run`);
+  assert.deepEqual(complaints, []);
+});
+
+test('a GPU lost in the middle or before is `device-lost`, and a new classifier answers', async () => {
+  const codes = await page.evaluate(async (text) => {
+    const scope = /** @type {any} */ (globalThis);
+    const bytes = scope.bytes(text);
+    const code = (/** @type {Promise<any>} */ answer) => answer.then(() => 'answered', (/** @type {any} */ error) => error.code ?? `${error}`);
+    const classifier = await scope.load();
+    await classifier.warmUp();
+    const running = code(classifier.classify('film.png', bytes));
+    scope.devices.at(-1).destroy();
+    const codes = [await running, await code(classifier.classify('film.png', bytes)), await code(classifier.verify())];
+    classifier.free();
+    const next = await scope.load();
+    codes.push(await code(next.classify('film.png', bytes)));
+    // Lost between two images, with nothing under way.
+    scope.devices.at(-1).destroy();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    codes.push(await code(next.classify('film.png', bytes)));
+    return codes;
+  }, phantom().toString('base64'));
+  assert.deepEqual(codes, ['device-lost', 'device-lost', 'device-lost', 'answered', 'device-lost']);
+  assert.deepEqual(complaints, []);
+});
+
+test('without a GPU the code is `no-gpu`', async () => {
+  const code = await page.evaluate(async () => {
+    const scope = /** @type {any} */ (globalThis);
+    scope.GPU.prototype.requestAdapter = async () => null;
+    return scope.load().then(() => 'loaded', (/** @type {any} */ error) => error.code ?? `${error}`);
+  });
+  assert.equal(code, 'no-gpu');
+});
