@@ -215,7 +215,8 @@ fn the_json_forms_are_stable() {
 #[test]
 fn the_gate_is_the_weighted_sum_of_the_pooled_features() {
     let plain = load(&metadata(), &tensors()).unwrap();
-    let input = [Pattern::Waves.input()];
+    let film = Radiograph::decode("drawn.png", &png(Pattern::Waves)).unwrap();
+    let input = [ModelInput::from_radiograph(&film)];
     let features = block_on(plain.features_batch(&input)).unwrap().remove(0);
     let weight: Vec<f32> = (0..FEATURES).map(|index| (index as f32 * 0.37).sin() * 0.1).collect();
     let expected = features.iter().zip(&weight).map(|(feature, weight)| feature * weight).sum::<f32>() - 1.5;
@@ -227,7 +228,8 @@ fn the_gate_is_the_weighted_sum_of_the_pooled_features() {
         assert!((verdict.distance - expected).abs() < 2e-3 && verdict.refuses() == refused, "{verdict:?} {expected}");
         assert_eq!(judgement.logits, block_on(plain.judge_batch(&input)).unwrap()[0].logits);
         let assessment = assess(&classifier, Pattern::Waves, false);
-        assert_eq!((assessment.refused, assessment.call.is_none() || !refused), (refused, true));
+        assert_eq!(assessment.refused, refused);
+        assert_eq!(assessment.reasons.iter().any(|reason| reason.code() == "out-of-distribution"), refused);
     }
     let short = GateModel { weight: vec![0.0; 3], bias: 0.0, limit: 0.0, data: String::new() };
     assert_eq!(load(&Metadata { gate: Some(short), ..metadata() }, &tensors()).err().unwrap().code(), "weights");
