@@ -71,6 +71,8 @@ export interface Metadata {
   operating_points: OperatingPoint[];
   /** Known images with the logits of these weights: `verify()` compares. */
   golden: { pattern: string; digest: string; logits: number[]; tolerance: number }[];
+  /** Refuses what is no frontal chest X-ray: distance = weight . features + bias, refused beyond the limit. */
+  gate?: { weight: number[]; bias: number; limit: number; data: string };
   measured: Measurement[];
   origin: Origin;
   licence: string;
