@@ -27,7 +27,7 @@ export async function serveModules() {
   const server = createServer((request, response) => {
     const name = decodeURI(new URL(request.url ?? '/', 'http://localhost').pathname);
     const file = name === '/weights' ? WEIGHTS : path.join(GENERATED, name);
-    if (name === '/') return response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>modules</title>');
+    if (name === '/') return response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>modules</title><link rel="icon" href="data:,">');
     if (!existsSync(file)) return response.writeHead(404).end();
     const type = { '.js': 'text/javascript', '.wasm': 'application/wasm' }[path.extname(file)];
     response.writeHead(200, { 'content-type': type ?? 'application/octet-stream' });
