@@ -118,6 +118,8 @@ describe('the list', () => {
     await waitRead(6);
     const column = app.locator('#table-head button', { hasText: 'COVID-19' });
     const numbers = () => app.locator('#table-body tr[data-film] td.number:nth-child(4)').allInnerTexts().then((all) => all.map(Number.parseFloat));
+    // Rows are drawn with the next frame, after the count.
+    await app.locator('#table-body').and(app.locator(':not(:has([data-state=working], [data-state=waiting]))')).waitFor();
     const unsorted = await numbers();
     await column.click();
     assert.equal(await app.locator('th:has(button:text("COVID-19"))').getAttribute('aria-sort'), 'descending');

@@ -86,8 +86,7 @@ export class FilmTable {
 
   #filtered() {
     this.#scroller.scrollTop = 0;
-    this.#select();
-    this.refresh();
+    this.#draw();
     announce(`${this.#shown.length} of ${this.#films().length} films match.`);
   }
 
@@ -179,7 +178,7 @@ export class FilmTable {
     this.#drawHead();
     this.#head.querySelectorAll('button')[index]?.focus();
     this.#scroller.scrollTop = 0;
-    this.refresh();
+    this.#draw();
     announce(this.#order.key === 'id' ? 'In the order of reading.' : `Sorted by ${name}, ${this.#order.descending ? 'descending' : 'ascending'}.`);
   }
 
