@@ -70,6 +70,12 @@ export function films() {
   return rows.map(([file = '', label = '']) => ({ file: path.join(DATA, 'cxr', file), label }));
 }
 
+/** A film that the released weights answer, under another name: they refuse what is only drawn. @param {string} name @returns {Upload | undefined} */
+export function answered(name, number = 0) {
+  const film = films()[number];
+  return film && { name, mimeType: 'image/jpeg', buffer: readFileSync(film.file) };
+}
+
 /** @param {string} name */
 export function dicom(name) {
   const file = path.join(DATA, 'dicom', name);
