@@ -3,14 +3,18 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { films, GPU_ARGUMENTS, launchWith, serveModules, TRAINER, WEIGHTS } from './modules.js';
+import { films, GENERATED, GPU_ARGUMENTS, launchWith, serveModules, TRAINER, WEIGHTS } from './modules.js';
 import { phantom } from './site.js';
 
 /** Largest difference between the browser's and the trainer's probabilities. */
 const TOLERANCE = 1e-3;
 /** A run with 49 convolutions on the software adapter: burn's kernels, without needless copies. */
 const MOST_DISPATCHES = 130;
+
+/** Why there is nothing to test, or false. */
+const skip = existsSync(path.join(GENERATED, 'webgpu/deepbreath_bg.wasm')) ? false : 'skipped: built without the webgpu module';
 
 /** @type {Awaited<ReturnType<typeof serveModules>>} */
 let server;
@@ -22,6 +26,7 @@ let page;
 let complaints;
 
 before(async () => {
+  if (skip) return;
   server = await serveModules();
   browser = await launchWith(GPU_ARGUMENTS);
 });
@@ -30,6 +35,7 @@ after(async () => {
   server?.close();
 });
 beforeEach(async () => {
+  if (skip) return;
   page = await browser.newPage();
   page.setDefaultTimeout(120_000);
   complaints = [];
@@ -38,7 +44,7 @@ beforeEach(async () => {
   await page.goto(server.url);
   await page.evaluate(prepare);
 });
-afterEach(() => page.close());
+afterEach(() => page?.close());
 
 /** In the page: counts what goes to the GPU, keeps its devices, and offers `load`. */
 function prepare() {
@@ -74,7 +80,7 @@ function prepare() {
 /** @param {string} image */
 const base64 = (image) => readFileSync(image).toString('base64');
 
-describe('the GPU gives the probabilities of `trainer predict`', () => {
+describe('the GPU gives the probabilities of `trainer predict`', { skip }, () => {
   for (const [kind, image] of Object.entries(films())) {
     test(kind, async (context) => {
       if (!image) return context.skip(`skipped: no ${kind} (set DEEPBREATH_DATA)`);
@@ -100,7 +106,7 @@ describe('the GPU gives the probabilities of `trainer predict`', () => {
   }
 });
 
-test('the golden vectors pass, and a run takes few dispatches', async (context) => {
+test('the golden vectors pass, and a run takes few dispatches', { skip }, async (context) => {
   const { largest, metadata, counts } = await page.evaluate(async () => {
     const scope = /** @type {any} */ (globalThis);
     const classifier = await scope.load();
@@ -118,7 +124,7 @@ test('the golden vectors pass, and a run takes few dispatches', async (context) 
   assert.deepEqual(complaints, []);
 });
 
-test('a GPU lost in the middle or before is `device-lost`, and a new classifier answers', async () => {
+test('a GPU lost in the middle or before is `device-lost`, and a new classifier answers', { skip }, async () => {
   const codes = await page.evaluate(async (text) => {
     const scope = /** @type {any} */ (globalThis);
     const bytes = scope.bytes(text);
@@ -141,7 +147,7 @@ test('a GPU lost in the middle or before is `device-lost`, and a new classifier 
   assert.deepEqual(complaints, []);
 });
 
-test('without a GPU the code is `no-gpu`', async () => {
+test('without a GPU the code is `no-gpu`', { skip }, async () => {
   const code = await page.evaluate(async () => {
     const scope = /** @type {any} */ (globalThis);
     scope.GPU.prototype.requestAdapter = async () => null;
