@@ -193,7 +193,7 @@ describe('the list', () => {
     assert.match(version, /^\d+\.\d+\.\d+/);
     assert.ok(Math.abs(Date.parse(date) - Date.now()) < 600_000);
     assert.equal(settings.operatingPoint, 'balanced');
-    assert.deepEqual(results.map((/** @type {any} */ { file, state }) => [file, state]), [['=a.png', 'done'], ['b.png', 'done'], ['c.txt', 'failed']]);
+    assert.deepEqual(results.map((/** @type {any} */ { file, state }) => [file, state]), [['=a.png', 'done'], ['b.png', 'refused'], ['c.txt', 'failed']]);
     assert.equal(results[0].weights, weights);
     assert.ok(Math.abs(results[0].findings.reduce((/** @type {number} */ sum, /** @type {any} */ { probability }) => sum + probability, 0) - 1) < 1e-4);
     assert.equal(results[2].error.code, 'unknown-format');
