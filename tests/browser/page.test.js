@@ -95,7 +95,7 @@ test('a generated PNG is answered or refused, with the disclaimer beside the ans
   assert.equal(answer.error, undefined);
   assert.equal(answer.disclaimer, 'For education and research. Not a diagnosis.');
   assert.match(answer.facts, /phantom\.png.*PNG/);
-  if (answer.call === 'Refused') {
+  if (/does not look like a frontal/.test(answer.call)) {
     assert.deepEqual(answer.probabilities, {});
     assert.notEqual(answer.reasons, '');
   } else {
@@ -119,7 +119,7 @@ test('the picture shown is the one that Rust decoded', async () => {
 
 test('evidence for a finding is drawn over the image, and only on demand', async (context) => {
   const answer = await ask(app, film() ?? { name: 'phantom.png', mimeType: 'image/png', buffer: phantom() });
-  if (answer.call === 'Refused') return context.skip('skipped: the weights refuse the generated film, and there is no other');
+  if (/does not look like a frontal/.test(answer.call)) return context.skip('skipped: the weights refuse the generated film, and there is no other');
   const overlay = app.locator('#overlay');
   assert.equal(await overlay.isVisible(), false);
   let opaque = 0;
