@@ -2,6 +2,7 @@
 
 mod card;
 mod dist;
+mod package;
 mod run;
 mod tools;
 mod web;
@@ -65,7 +66,7 @@ fn main() -> Result<()> {
         Task::Test(weights) => test(&place, &weights),
         Task::Check(weights) => check(&place).and_then(|()| test(&place, &weights)),
         Task::Bench { runs, weights } => bench(&place, runs, &weights),
-        Task::Package => web::package(&place),
+        Task::Package => package::build(&place),
         Task::Wasm => web::stage(&place),
         Task::Dist => dist::finish(&place),
     }
@@ -96,18 +97,21 @@ fn test(place: &Place, weights: &WeightsArgument) -> Result<()> {
     let weights = web::build(place, weights.weights.as_deref())?;
     say("Checking the types of the page");
     node(place, ["node_modules/typescript/bin/tsc", "--project", "tsconfig.json"]).run()?;
-    say("Testing the page in a headless browser");
+    let package = package::assemble(place)?;
+    say("Testing the page and the package in a headless browser");
     node(place, ["--test", "--test-reporter=spec"])
-        .args(browser_tests(place)?)
+        .args(test_files(place, "tests/browser")?)
+        .args(test_files(place, "tests/package")?)
         .env("DEEPBREATH_BROWSER", browser)
+        .env("DEEPBREATH_PACKAGE", package)
         .env("DEEPBREATH_TRAINER", place.target.join("release/trainer"))
         .env(web::WEIGHTS_VARIABLE, weights)
         .run()
 }
 
 /// The test files by name: what `node --test FOLDER` means differs between versions.
-fn browser_tests(place: &Place) -> Result<Vec<PathBuf>> {
-    let folder = place.root.join("tests/browser");
+fn test_files(place: &Place, folder: &str) -> Result<Vec<PathBuf>> {
+    let folder = place.root.join(folder);
     let mut files = Vec::new();
     for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
         files.push(entry?.path());
