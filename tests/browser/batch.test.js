@@ -50,7 +50,11 @@ describe('files to take away', () => {
   /** @type {import('../../www/client.js').Assessment} */
   const assessment = {
     file: 'a', findings: [{ label: 'covid', probability: 0.25 }, { label: '=normal', probability: 0.75 }], call: 'covid', refused: false, reasons: [],
-    provenance: { format: 'png', notes: [] }, saliency: [], backend: 'cpu', timings: { decode: 1, preprocess: 1, forward: 1, explain: 1, total: 12.4 }, weights: '0123456789ab',
+    provenance: {
+      format: 'png', bits: 8, channels: 1, chroma: 0, orientation: 1, frames: 1, transferSyntax: null, photometric: null,
+      modality: null, view: null, window: null, polarityCorrected: false, notes: [],
+    },
+    saliency: [], backend: 'cpu', timings: { decode: 1, preprocess: 1, forward: 1, explain: 1, total: 12.4 }, weights: '0123456789ab',
   };
   const origin = { version: '0.1.0', weights: '0123456789ab', backend: 'cpu', date: '2026-11-23', settings: { operatingPoint: 'balanced' } };
 

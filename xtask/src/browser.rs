@@ -14,9 +14,13 @@ const REPORTER: &str = "tests/browser/failures.js";
 /// What the tests find in their environment.
 pub(crate) type Environment<'a> = [(&'a str, &'a Path)];
 
-/// Runs the whole suite.
-pub(crate) fn test(place: &Place, environment: &Environment) -> Result<()> {
-    let unsteady = run(place, &tests(&place.root.join("tests/browser"))?, environment)?;
+/// Runs the tests of all `folders`.
+pub(crate) fn test(place: &Place, folders: &[&str], environment: &Environment) -> Result<()> {
+    let mut files = Vec::new();
+    for folder in folders {
+        files.extend(tests(&place.root.join(folder))?);
+    }
+    let unsteady = run(place, &files, environment)?;
     if !unsteady.is_empty() {
         say(format!("UNSTEADY: {} failed once and passed when run again, alone", list(&unsteady)));
     }

@@ -3,11 +3,12 @@
 mod browser;
 mod card;
 mod dist;
+mod package;
 mod run;
 mod tools;
 mod web;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
@@ -65,7 +66,7 @@ fn main() -> Result<()> {
         Task::Test(weights) => test(&place, &weights),
         Task::Check(weights) => check(&place).and_then(|()| test(&place, &weights)),
         Task::Bench { runs, weights } => bench(&place, runs, &weights),
-        Task::Package => web::package(&place),
+        Task::Package => package::build(&place),
         Task::Wasm => web::stage(&place),
         Task::Dist => dist::finish(&place),
     }
@@ -96,12 +97,16 @@ fn test(place: &Place, weights: &WeightsArgument) -> Result<()> {
     let weights = web::build(place, weights.weights.as_deref())?;
     say("Checking the types of the page");
     node(place, ["node_modules/typescript/bin/tsc", "--project", "tsconfig.json"]).run()?;
-    say("Testing the page in a headless browser");
+    let package = package::assemble(place)?;
+    say("Testing the page and the package in a headless browser");
     let trainer = place.target.join("release/trainer");
-    browser::test(
-        place,
-        &[("DEEPBREATH_BROWSER", &browser), ("DEEPBREATH_TRAINER", &trainer), (web::WEIGHTS_VARIABLE, &weights)],
-    )
+    let environment: [(&str, &Path); 4] = [
+        ("DEEPBREATH_BROWSER", &browser),
+        ("DEEPBREATH_PACKAGE", &package),
+        ("DEEPBREATH_TRAINER", &trainer),
+        (web::WEIGHTS_VARIABLE, &weights),
+    ];
+    browser::test(place, &["tests/browser", "tests/package"], &environment)
 }
 
 fn bench(place: &Place, runs: u32, weights: &WeightsArgument) -> Result<()> {
