@@ -32,6 +32,7 @@ pub mod recipe;
 pub mod release;
 pub mod report;
 pub mod sampler;
+pub mod soup;
 pub mod svg;
 pub mod tables;
 pub mod tensors;
