@@ -1,5 +1,6 @@
 //! The stages of the trainer, as a library so that each can be tested.
 
+pub mod audit;
 pub mod augment;
 mod average;
 pub mod batch;
