@@ -2,6 +2,7 @@
 
 mod card;
 mod dist;
+mod markup;
 mod package;
 mod run;
 mod tools;
