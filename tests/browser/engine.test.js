@@ -44,7 +44,7 @@ const FAULTS = {
   };`,
   'loses-device': "classify = () => () => Promise.reject(Object.assign(new Error('the device is gone'), { code: 'device-lost' }));",
   'computes-wrongly': "verify = () => () => Promise.reject(Object.assign(new Error('another logit'), { code: 'verification' }));",
-  slow: 'warmUp = () => () => new Promise((resolve) => setTimeout(resolve, 600));',
+  slow: 'warmUp = () => () => new Promise((resolve) => setTimeout(resolve, 2000));',
 };
 
 /**

@@ -1,5 +1,6 @@
 //! `cargo xtask serve | test | check | bench | package`: each installs what it needs and says what it does.
 
+mod browser;
 mod card;
 mod dist;
 mod markup;
@@ -8,10 +9,9 @@ mod run;
 mod tools;
 mod web;
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::run::{Place, cargo, node, say};
@@ -100,26 +100,14 @@ fn test(place: &Place, weights: &WeightsArgument) -> Result<()> {
     node(place, ["node_modules/typescript/bin/tsc", "--project", "tsconfig.json"]).run()?;
     let package = package::assemble(place)?;
     say("Testing the page and the package in a headless browser");
-    node(place, ["--test", "--test-reporter=spec"])
-        .args(test_files(place, "tests/browser")?)
-        .args(test_files(place, "tests/package")?)
-        .env("DEEPBREATH_BROWSER", browser)
-        .env("DEEPBREATH_PACKAGE", package)
-        .env("DEEPBREATH_TRAINER", place.target.join("release/trainer"))
-        .env(web::WEIGHTS_VARIABLE, weights)
-        .run()
-}
-
-/// The test files by name: what `node --test FOLDER` means differs between versions.
-fn test_files(place: &Place, folder: &str) -> Result<Vec<PathBuf>> {
-    let folder = place.root.join(folder);
-    let mut files = Vec::new();
-    for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
-        files.push(entry?.path());
-    }
-    files.retain(|file| file.to_string_lossy().ends_with(".test.js"));
-    files.sort();
-    Ok(files)
+    let trainer = place.target.join("release/trainer");
+    let environment: [(&str, &Path); 4] = [
+        ("DEEPBREATH_BROWSER", &browser),
+        ("DEEPBREATH_PACKAGE", &package),
+        ("DEEPBREATH_TRAINER", &trainer),
+        (web::WEIGHTS_VARIABLE, &weights),
+    ];
+    browser::test(place, &["tests/browser", "tests/package"], &environment)
 }
 
 fn bench(place: &Place, runs: u32, weights: &WeightsArgument) -> Result<()> {
