@@ -10,11 +10,11 @@ use crate::run::Place;
 /// Where the parts of the application are, in the order of their cascade.
 const MARKUP: &str = "www/app.html";
 const STYLES: [&str; 4] = ["www/style.css", "www/app/viewer.css", "www/app/answer.css", "www/element.css"];
-/// Begin and end of what is taken from the markup.
+/// Begin and end of what is taken from the markup; the indentation tells a section's end from that of one inside it.
 const PARTS: [(&str, &str); 3] = [
     ("<svg class=\"symbols\"", "</svg>\n"),
-    ("<section class=\"viewer\"", "</section>\n"),
-    ("<section id=\"answer\"", "</section>\n"),
+    ("<section class=\"viewer\"", "\n    </section>\n"),
+    ("<section id=\"answer\"", "\n    </section>\n"),
 ];
 /// The module, beside the wasm modules.
 const MODULE: &str = "markup.js";
@@ -29,7 +29,7 @@ pub(crate) fn write(place: &Place) -> Result<()> {
     for (begin, end) in PARTS {
         let part = page.split_once(begin).and_then(|(_, rest)| rest.split_once(end));
         let (part, _) = part.with_context(|| format!("{MARKUP} has no {begin}"))?;
-        parts.push(format!("{begin}{part}{}", end.trim_end()));
+        parts.push(format!("{begin}{part}{}", end.trim()));
     }
     let mut sheets = Vec::new();
     for name in STYLES {
