@@ -3,6 +3,7 @@ export type Backend = 'cpu' | 'webgpu';
 
 /** One possible answer of the weights and how probable it is. */
 export interface Finding {
+  /** One of the classes of the weights. */
   label: string;
   /** 0 to 1, calibrated on held-out patients. */
   probability: number;
@@ -18,8 +19,11 @@ export interface Reason {
 
 /** Which parts of the image speak for a finding, on a coarse grid over the whole image. */
 export interface Saliency {
+  /** The finding that it is about. */
   label: string;
+  /** Columns of the grid. */
   width: number;
+  /** Rows of the grid. */
   height: number;
   /** `height * width` values, row-major, 0 to 1. */
   values: number[];
@@ -27,8 +31,46 @@ export interface Saliency {
   peak: number;
 }
 
+/** How an image was read. Holds no patient data; what a format has no place for is null. */
+export interface Provenance {
+  format: 'png' | 'jpeg' | 'webp' | 'bmp' | 'tiff' | 'dicom';
+  /** Bits of one sample as stored. */
+  bits: number;
+  /** Samples of one pixel as stored: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha or CMYK. */
+  channels: number;
+  /** Mean of (largest - smallest of R, G, B) over all pixels, 0 (grey) to 1: a radiograph has next to none. */
+  chroma: number;
+  /** EXIF orientation that was applied, 1 (as stored) to 8. */
+  orientation: number;
+  /** Frames in the file; only the first is read. */
+  frames: number;
+  /** DICOM transfer syntax UID. */
+  transferSyntax: string | null;
+  /** DICOM photometric interpretation as tagged; `rgb` for every colour. */
+  photometric: 'monochrome1' | 'monochrome2' | 'rgb' | null;
+  /** DICOM modality, such as `DX`, or `other`. */
+  modality: string | null;
+  /** DICOM view position. */
+  view: 'pa' | 'ap' | 'lateral' | 'other' | null;
+  /** How samples of a DICOM file became grey values, in modality units. */
+  window: GreyMapping | null;
+  /** The image was inverted because it showed air bright and bone dark against its own tag. */
+  polarityCorrected: boolean;
+  /** What a reader of the answer should know, in sentences. */
+  notes: string[];
+}
+
+/** How the samples of a DICOM file became grey values (PS3.3 C.11.2). */
+export type GreyMapping =
+  | { kind: 'linear' | 'linearExact' | 'sigmoid'; center: number; width: number }
+  /** Between two percentiles, for a file without window or table: shown black and white. */
+  | { kind: 'percentile'; low: number; high: number }
+  /** The file's own table, or samples that are display values already. */
+  | { kind: 'voiLut' | 'asStored' };
+
 /** The whole answer for one image. */
 export interface Assessment {
+  /** Name of the image, as given. */
   file: string;
   /** In the order of the weights file; the probabilities' sum is 1. */
   findings: Finding[];
@@ -43,8 +85,8 @@ export interface Assessment {
   refused: boolean;
   /** Why there is no call; empty when there is one. */
   reasons: Reason[];
-  /** How the image was read; `notes` are sentences for people. */
-  provenance: { format: string; notes: string[]; [name: string]: unknown };
+  /** How the image was read. */
+  provenance: Provenance;
   /** One map for each finding, or none if not asked for. */
   saliency: Saliency[];
   /** Which engine ran. */
@@ -57,6 +99,7 @@ export interface Assessment {
 
 /** What to compute besides the probabilities. */
 export interface ClassifyOptions {
+  /** A saliency map for each finding; by default none. */
   saliency?: boolean;
 }
 

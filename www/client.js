@@ -2,11 +2,13 @@
 // one is lost. Knows nothing of the document.
 
 import { withoutGpu } from './backend.js';
-import { DeepbreathError, Engine, EngineLost, ownWorker } from './engine.js';
-import { fetchBytes } from './fetch.js';
+import { DeepbreathError, Engine, EngineLost } from './engine.js';
+import { ownAssets, ownWorker } from './programs.js';
+import { nameOf, read } from './source.js';
 
 export { DeepbreathError };
 
+/** @typedef {import('./engine.js').ErrorCode} ErrorCode */
 /** @typedef {import('./worker.js').Assessment} Assessment */
 /** @typedef {import('./worker.js').Backend} Backend */
 /** @typedef {import('./worker.js').ClassifyOptions} ClassifyOptions */
@@ -20,48 +22,48 @@ export { DeepbreathError };
  * @typedef {{ loaded: number, total: number, stage?: 'weights' | 'engine' }} Progress
  */
 
-/** @typedef {File | Blob | ArrayBuffer | Uint8Array<ArrayBuffer>} Source An image file. */
+/** @typedef {import('./source.js').Source} Source */
+/** @typedef {import('./worker.js').Finding} Finding */
+/** @typedef {import('./worker.js').Metadata} Metadata */
+/** @typedef {import('./worker.js').OperatingPoint} OperatingPoint */
+/** @typedef {import('./worker.js').Provenance} Provenance */
+/** @typedef {import('./worker.js').Reason} Reason */
+/** @typedef {import('./worker.js').Saliency} Saliency */
 
 /**
+ * What {@link Classifier.load} takes.
  * @typedef {object} LoadOptions
- * @property {string | URL | Uint8Array<ArrayBuffer>} [weights] Address or bytes of the weights file.
- * @property {Partial<Record<Backend, Program>>} [modules] The programs; by default those beside this file.
- * @property {Backend | 'auto'} [backend] `auto` times what the machine has and takes the faster one.
- * @property {(progress: Progress) => void} [onProgress]
- * @property {(backend: Backend) => import('./engine.js').Host} [host] Starts an engine's worker; one that already has the
- *   program makes `weights` and `modules` needless.
+ * @property {string | URL | Blob | Uint8Array | ArrayBuffer} [weights] The weights file: its address, or the file itself.
+ * @property {Backend | 'auto'} [backend] `auto`, the default, times what the machine has and takes the faster one.
+ * @property {(progress: Progress) => void} [onProgress] Hears how far loading is.
+ * @property {AbortSignal} [signal] Gives up loading.
+ * @property {string | URL} [base] Address of the folder with this package's files, where the bundler did not bring them
+ *   along; by default they are beside this module.
+ * @property {Partial<Record<Backend, Program>>} [modules] The programs, one by one; by default those of the package.
+ * @property {(backend: Backend) => import('./engine.js').Host} [host] Starts an engine's worker that already has program
+ *   and weights: `weights`, `base` and `modules` are then needless.
  */
+
+/**
+ * What {@link Classifier.classify} takes besides the image.
+ * @typedef {ClassifyOptions & { signal?: AbortSignal | undefined }} RequestOptions
+ */
+
+/** What `backendchange` says: `event.detail`. @typedef {{ backend: Backend, reason: string }} BackendChange */
 
 /** A graphics processor that is lost so often is left alone. */
 const MOST_LOSSES = 2;
 
 /**
- * The programs that are built beside this file, and the weights.
- * @param {LoadOptions} options
- * @returns {Promise<import('./worker.js').Assets>}
- */
-async function ownAssets({ weights, modules, onProgress }) {
-  /** @param {Backend} backend @returns {Program} */
-  const program = (backend) => ({
-    script: new URL(`./generated/${backend}/deepbreath.js`, import.meta.url).href,
-    wasm: new URL(`./generated/${backend}/deepbreath_bg.wasm`, import.meta.url).href,
-  });
-  modules ??= { cpu: program('cpu'), webgpu: program('webgpu') };
-  if (weights === undefined) throw new DeepbreathError('no-weights', 'Name the weights: an address, or the bytes of the file.');
-  if (weights instanceof Uint8Array) return { modules, file: 'weights', weights };
-  const address = new URL(weights, document.baseURI).href;
-  const bytes = await fetchBytes(address, { onProgress: (progress) => onProgress?.({ ...progress, stage: 'weights' }) });
-  return { modules, file: address.slice(address.lastIndexOf('/') + 1), weights: bytes };
-}
-
-/**
- * A classifier in a worker of its own. Dispatches `backend` (a `CustomEvent` with `detail: { backend, reason }`) when it
- * has to go on with another engine.
+ * A classifier in a worker of its own. Dispatches `backendchange` (a `CustomEvent` whose `detail` is a
+ * {@link BackendChange}) when it has to go on with another engine.
  */
 export class Classifier extends EventTarget {
   #options;
   /** @type {Engine | undefined} */
   #engine;
+  /** @type {Engine | undefined} The one that was started last. */
+  #starting;
   /** @type {Backend} */
   #backend = 'cpu';
   #reason = '';
@@ -86,13 +88,14 @@ export class Classifier extends EventTarget {
    * Starts a worker, loads the program and the weights and runs once, so that the first image is answered at full speed.
    * @param {LoadOptions} options
    * @returns {Promise<Classifier>}
+   * @throws {DeepbreathError} Where the weights or a program do not arrive, or cannot be used.
    */
   static async load(options) {
-    const classifier = new Classifier(options);
+    const classifier = new this(options);
     try {
-      await classifier.#choose(options.backend ?? 'auto');
+      await unlessAborted(classifier.#choose(options.backend ?? 'auto'), options.signal);
     } catch (error) {
-      classifier.close();
+      classifier.dispose();
       throw error;
     }
     return classifier;
@@ -114,10 +117,12 @@ export class Classifier extends EventTarget {
   }
 
   /**
-   * Probabilities for one image file. An aborted request rejects at once with the signal's reason.
-   * @param {Source} source
-   * @param {ClassifyOptions & { signal?: AbortSignal }} [options]
+   * Probabilities for one image. Requests are answered one after the other; an aborted one rejects at once with the
+   * signal's reason.
+   * @param {Source} source An image file, its address, or pixels.
+   * @param {RequestOptions} [options]
    * @returns {Promise<Assessment>}
+   * @throws {DeepbreathError} Where the image cannot be read, or the network cannot be run.
    */
   classify(source, { signal, ...options } = {}) {
     return this.#enqueue(source, (file, bytes) => ({ kind: 'classify', file, bytes, options }), signal);
@@ -126,17 +131,18 @@ export class Classifier extends EventTarget {
   /**
    * The image as the classifier decodes it, for display.
    * @param {Source} source
-   * @param {{ signal?: AbortSignal }} [options]
+   * @param {{ signal?: AbortSignal | undefined }} [options]
    * @returns {Promise<Plane>}
    */
   preview(source, { signal } = {}) {
     return this.#enqueue(source, (file, bytes) => ({ kind: 'preview', file, bytes }), signal);
   }
 
-  /** Ends the worker; whatever is under way rejects. */
-  close() {
-    this.#closed = new DeepbreathError('closed', 'The classifier was closed.');
+  /** Ends the worker and frees its memory; whatever is under way rejects with the code `closed`. */
+  dispose() {
+    this.#closed ??= new DeepbreathError('closed', 'The classifier was disposed of. Load another one.');
     this.#engine?.close(this.#closed);
+    this.#starting?.close(this.#closed);
   }
 
   /**
@@ -148,30 +154,26 @@ export class Classifier extends EventTarget {
   #enqueue(source, request, signal) {
     const answer = this.#last.then(() => {
       signal?.throwIfAborted();
-      return this.#ask(source, request);
+      return this.#ask(source, request, signal);
     });
     this.#last = answer.catch(() => {});
-    if (!signal) return answer;
-    return new Promise((resolve, reject) => {
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-      if (signal.aborted) reject(signal.reason);
-      answer.then(resolve, reject);
-    });
+    return unlessAborted(answer, signal);
   }
 
   /**
    * Asks the engine; where that is lost meanwhile, asks again: a new engine of the same kind, then the processor.
    * @param {Source} source
    * @param {(file: string, bytes: Uint8Array<ArrayBuffer>) => Request} request
+   * @param {AbortSignal | undefined} signal
    * @returns {Promise<any>}
    */
-  async #ask(source, request) {
-    const name = source instanceof File ? source.name : 'image';
+  async #ask(source, request, signal) {
+    const name = nameOf(source);
     let lost;
     for (let stops = 0; stops < 2; ) {
       const engine = await this.#alive(lost);
       try {
-        return await engine.ask(request(name, await read(name, source)));
+        return await engine.ask(request(name, await read(name, source, signal)));
       } catch (error) {
         if (!(error instanceof EngineLost)) throw error;
         lost = error;
@@ -209,7 +211,7 @@ export class Classifier extends EventTarget {
   #settle(backend, reason) {
     this.#backend = backend;
     this.#reason = reason;
-    this.dispatchEvent(new CustomEvent('backend', { detail: { backend, reason } }));
+    this.dispatchEvent(new CustomEvent('backendchange', { detail: { backend, reason } }));
   }
 
   /**
@@ -222,7 +224,10 @@ export class Classifier extends EventTarget {
     const { host, onProgress } = this.#options;
     if (!host) this.#assets ??= await ownAssets(this.#options);
     onProgress?.({ loaded: 0, total: 0, stage: 'engine' });
-    const engine = new Engine(host ? host(backend) : ownWorker());
+    // Disposed of while the weights were on their way: nothing would ever end a worker that started now.
+    if (this.#closed) throw this.#closed;
+    const engine = new Engine(host ? host(backend) : ownWorker(this.#options.base));
+    this.#starting = engine;
     try {
       /** @type {Loaded} */
       const { metadata, milliseconds } = await engine.ask({ kind: 'load', backend, timed, assets: this.#assets });
@@ -266,15 +271,21 @@ export class Classifier extends EventTarget {
 }
 
 /**
- * @param {string} name
- * @param {Source} source
- * @returns {Promise<Uint8Array<ArrayBuffer>>} The caller's bytes stay the caller's: these are a copy.
+ * The work's outcome, or the signal's reason as soon as it is aborted.
+ * @template T
+ * @param {Promise<T>} work
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<T>}
  */
-async function read(name, source) {
-  if (source instanceof Uint8Array || source instanceof ArrayBuffer) return new Uint8Array(source.slice(0));
+async function unlessAborted(work, signal) {
+  if (!signal) return work;
+  work.catch(() => {}); // Nobody may wait for it any more.
+  signal.throwIfAborted();
+  let stop = () => {};
+  const aborted = new Promise((_, reject) => signal.addEventListener('abort', (stop = () => reject(signal.reason)), { once: true }));
   try {
-    return new Uint8Array(await source.arrayBuffer());
-  } catch {
-    throw new DeepbreathError('unreadable-file', `${name}: cannot be read. Is it still there, and no folder?`);
+    return /** @type {T} */ (await Promise.race([work, aborted]));
+  } finally {
+    signal.removeEventListener('abort', stop);
   }
 }

@@ -8,28 +8,27 @@
  * @typedef {{ line: Pick<Worker | MessagePort, 'postMessage'> & EventTarget, stopped: Promise<string>, terminate(): void }} Host
  */
 
+/**
+ * What can go wrong. The codes are stable: one may be added, none changes its meaning.
+ * @typedef {'empty' | 'file-too-large' | 'too-many-pixels' | 'unknown-format' | 'truncated' | 'corrupt' | 'unsupported-image'
+ *   | 'unsupported-transfer-syntax' | 'unsupported-photometric' | 'no-pixel-data' | 'dicom-not-built' | 'unreadable-file'
+ *   | 'options' | 'no-weights' | 'weights' | 'unreachable' | 'no-module' | 'not-loaded' | 'no-gpu' | 'device-lost'
+ *   | 'verification' | 'inference' | 'worker' | 'panic' | 'closed' | 'internal'} ErrorCode
+ */
+
 /** A refusal or failure; `code` is stable, `message` is for people. */
 export class DeepbreathError extends Error {
-  /** @param {string} code @param {string} message */
+  /** @param {ErrorCode | (string & {})} code @param {string} message */
   constructor(code, message) {
     super(message);
     this.name = 'DeepbreathError';
+    /** @type {ErrorCode | (string & {})} One of the table of codes; compare with this, not with the message. */
     this.code = code;
   }
 }
 
 /** The worker stopped or lost its device: the same request may succeed with a new one. */
 export class EngineLost extends DeepbreathError {}
-
-/** A worker of this page's own. @returns {Host} */
-export function ownWorker() {
-  const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
-  /** @type {Promise<string>} */
-  const stopped = new Promise((resolve) => {
-    worker.addEventListener('error', (event) => resolve(event.message || 'its files did not arrive'));
-  });
-  return { line: worker, stopped, terminate: () => worker.terminate() };
-}
 
 /** Requests and answers, one worker long. */
 export class Engine {

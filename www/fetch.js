@@ -6,14 +6,15 @@ import { DeepbreathError } from './engine.js';
  * @param {string} url
  * @param {object} [options]
  * @param {RequestCache} [options.cache]
+ * @param {AbortSignal | undefined} [options.signal]
  * @param {(progress: { loaded: number, total: number }) => void} [options.onProgress] Bytes, after decompression; `total`
  *   is 0 where the server tells none.
  * @returns {Promise<Uint8Array<ArrayBuffer>>}
  */
-export async function fetchBytes(url, { cache = 'default', onProgress } = {}) {
+export async function fetchBytes(url, { cache = 'default', signal, onProgress } = {}) {
   let response;
   try {
-    response = await fetch(url, { cache, credentials: 'same-origin' });
+    response = await fetch(url, { cache, credentials: 'same-origin', signal: signal ?? null });
   } catch {
     throw new DeepbreathError('unreachable', `${url} cannot be fetched. Check the connection and reload the page.`);
   }

@@ -115,7 +115,7 @@ export function open(port, { version, theme, example }) {
     const backend = await loaded;
     const classifier = await Classifier.load({ backend, onProgress, host: (wanted) => hosts.spawn(wanted) });
     const settled = () => tell({ kind: 'settled', backend: classifier.backend, reason: classifier.reason });
-    classifier.addEventListener('backend', settled);
+    classifier.addEventListener('backendchange', settled);
     settled();
     return classifier;
   }, { version, network, example, save: (name, type, text) => tell({ kind: 'save', name, type, text }) });

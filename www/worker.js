@@ -5,6 +5,12 @@
 
 /** @typedef {import('./generated/cpu/deepbreath.js').Assessment} Assessment */
 /** @typedef {import('./generated/cpu/deepbreath.js').ClassifyOptions} ClassifyOptions */
+/** @typedef {import('./generated/cpu/deepbreath.js').Finding} Finding */
+/** @typedef {import('./generated/cpu/deepbreath.js').Metadata} Metadata */
+/** @typedef {import('./generated/cpu/deepbreath.js').OperatingPoint} OperatingPoint */
+/** @typedef {import('./generated/cpu/deepbreath.js').Provenance} Provenance */
+/** @typedef {import('./generated/cpu/deepbreath.js').Reason} Reason */
+/** @typedef {import('./generated/cpu/deepbreath.js').Saliency} Saliency */
 /** @typedef {typeof import('./generated/cpu/deepbreath.js')} Module */
 /** @typedef {{ width: number, height: number, grey: Uint8Array }} Plane */
 /** @typedef {import('./generated/cpu/deepbreath.js').Backend} Backend */
@@ -29,7 +35,7 @@
 
 /**
  * What a load tells.
- * @typedef {{ metadata: import('./generated/cpu/deepbreath.js').Metadata, milliseconds: number }} Loaded The time of one
+ * @typedef {{ metadata: Metadata, milliseconds: number }} Loaded The time of one
  *   run, if it was asked for.
  */
 
@@ -57,7 +63,7 @@ async function load({ backend, timed, assets = given }) {
   const program = assets?.modules[backend];
   if (!assets || !program) throw failure('no-module', `This copy of deepbreath has no program for ${backend}.`);
   /** @type {Module} */
-  const module = await import(program.script);
+  const module = await import(/* webpackIgnore: true */ /* @vite-ignore */ program.script);
   await module.default({ module_or_path: program.wasm });
   const classifier = await module.Classifier.load(assets.file, assets.weights);
   engine = { module, classifier };

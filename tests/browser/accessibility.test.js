@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { answered, drawn, give, NO_DATA, openApp, openFake, text } from './app.js';
-import { launch, png, ROOT, serve, SOURCES } from './site.js';
+import { becomes, launch, png, ROOT, serve, SOURCES } from './site.js';
 
 const AXE = readFileSync(path.join(ROOT, 'node_modules/axe-core/axe.min.js'), 'utf8');
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
@@ -145,13 +145,13 @@ describe('keys are enough', () => {
     await app.locator('#progress-text', { hasText: /^2 read/ }).waitFor();
     await tabTo(app, '#stage');
     await page.keyboard.press('+');
-    assert.match(await text(app, '#readout'), /1\.4 ×/);
+    await becomes(() => text(app, '#readout'), /1\.4 ×/);
     await tabTo(app, '#brightness');
     await page.keyboard.press('ArrowRight');
-    assert.equal(await app.locator('#brightness').inputValue(), '1');
+    await becomes(() => app.locator('#brightness').inputValue(), '1');
     await tabTo(app, '[name=saliency-finding]');
     await page.keyboard.press('ArrowRight');
-    assert.equal(await app.locator('#overlay').isVisible(), true);
+    await app.locator('#overlay').waitFor();
     await tabTo(app, '#saliency-opacity');
     await tabTo(app, '#filter');
     await tabTo(app, '#export-csv');
@@ -159,7 +159,7 @@ describe('keys are enough', () => {
     await tabTo(app, '.opener');
     await page.keyboard.press('ArrowUp');
     await page.keyboard.press('Enter');
-    assert.equal(await app.locator('tr[aria-current]').getAttribute('aria-rowindex'), '2');
+    await app.locator('tr[aria-current][aria-rowindex="2"]').waitFor();
   });
 
   test('every control shows that it has the focus', async () => {
@@ -202,9 +202,9 @@ test('screen readers are told what happens', async (context) => {
   await give(app, [a, drawn('b.png')]);
   await log.getByText('All 4 films are read.').waitFor({ state: 'attached' });
   assert.ok(await log.locator('p').count() <= 5, 'old messages go');
-  assert.match(await app.locator('#image').getAttribute('aria-label') ?? '', /^The film a\.jpg/);
+  await becomes(() => app.locator('#image').getAttribute('aria-label'), /^The film a\.jpg/);
   const meter = app.getByRole('meter', { name: 'Probability of COVID-19' });
-  assert.match(await meter.getAttribute('aria-valuetext') ?? '', /^\d+\.\d %$/);
+  await becomes(() => meter.getAttribute('aria-valuetext'), /^\d+\.\d %$/);
 });
 
 for (const width of [320, 360, 768, 1440]) {
@@ -234,14 +234,14 @@ test('themes: the system decides, the visitor overrides, the choice stays', asyn
   await app.locator(':root[data-theme=dark]').waitFor();
   const dark = await ground(app);
   assert.notEqual(dark, light);
-  assert.equal(await ground(page.mainFrame()), dark);
+  await becomes(() => ground(page.mainFrame()), dark);
   app = await openApp(page, site.url);
-  assert.deepEqual([await ground(app), await ground(page.mainFrame())], [dark, dark], 'after a reload');
+  await becomes(async () => [await ground(app), await ground(page.mainFrame())], [dark, dark], 'after a reload');
   await page.locator('#theme').selectOption('system');
   await app.locator(':root[data-theme=system]').waitFor();
-  assert.equal(await ground(app), light);
+  await becomes(() => ground(app), light);
   await page.emulateMedia({ colorScheme: 'dark' });
-  assert.equal(await ground(app), dark);
+  await becomes(() => ground(app), dark);
   await context.close();
 });
 
@@ -252,19 +252,19 @@ test('more contrast, forced colours and reduced motion are followed', async () =
   const soft = () => app.locator('#measured').evaluate((one) => getComputedStyle(one).color);
   const before = await soft();
   await page.emulateMedia({ contrast: 'more' });
-  assert.notEqual(await soft(), before);
+  await becomes(soft, (colour) => colour !== before, 'more contrast changes the soft colour');
   assert.deepEqual(await violations(app), [], 'more contrast');
   await page.emulateMedia({ contrast: null, forcedColors: 'active' });
   assert.deepEqual(await violations(app), [], 'forced colours');
-  const fills = await app.locator('#findings li').evaluateAll((rows) => rows.map((row) => {
+  const fills = () => app.locator('#findings li').evaluateAll((rows) => rows.map((row) => {
     const colour = (/** @type {string} */ part) => getComputedStyle(row.querySelector(part) ?? row).backgroundColor;
     return [colour('.bar-fill'), colour('.bar-track'), colour('.bar-mark')];
   }));
-  for (const [fill, track, mark] of fills) assert.ok(fill !== track && mark !== track, 'bars and thresholds are still seen');
+  await becomes(fills, (all) => all.every(([fill, track, mark]) => fill !== track && mark !== track), 'bars and thresholds are still seen');
   await page.emulateMedia({ forcedColors: null, reducedMotion: 'reduce' });
-  const moving = await app.evaluate(() => [...document.querySelectorAll('*')].filter((one) => {
+  const moving = () => app.evaluate(() => [...document.querySelectorAll('*')].filter((one) => {
     const { animationName, transitionDuration } = getComputedStyle(one);
     return animationName !== 'none' || Number.parseFloat(transitionDuration) > 0;
   }).length);
-  assert.equal(moving, 0);
+  await becomes(moving, 0);
 });

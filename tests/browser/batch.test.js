@@ -7,7 +7,7 @@ import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { toCsv, toJson } from '../../www/app/export.js';
 import { answered, drawn, films, give, NO_DATA, openApp, openFake, text } from './app.js';
-import { launch, phantom, png, serve, settled, SOURCES } from './site.js';
+import { becomes, launch, phantom, png, serve, settled, SOURCES } from './site.js';
 
 /** @typedef {import('../../www/app/queue.js').Film} Film */
 
@@ -41,6 +41,8 @@ const plain = (name, grey) => ({ name, mimeType: 'image/png', buffer: png(64, 64
 
 const waitRead = (/** @type {number} */ count) => app.locator('#progress-text', { hasText: new RegExp(`^${count} read`) }).waitFor({ timeout: 120_000 });
 const names = () => app.locator('#table-body .opener').allInnerTexts();
+/** The rows follow the count with the next frame. */
+const rowsDrawn = () => app.locator('#table-body:not(:has([data-state=working], [data-state=waiting]))').waitFor();
 
 describe('files to take away', () => {
   /** @param {Partial<Film> & { name: string }} film @returns {Film} */
@@ -48,7 +50,11 @@ describe('files to take away', () => {
   /** @type {import('../../www/client.js').Assessment} */
   const assessment = {
     file: 'a', findings: [{ label: 'covid', probability: 0.25 }, { label: '=normal', probability: 0.75 }], call: 'covid', refused: false, reasons: [],
-    provenance: { format: 'png', notes: [] }, saliency: [], backend: 'cpu', timings: { decode: 1, preprocess: 1, forward: 1, explain: 1, total: 12.4 }, weights: '0123456789ab',
+    provenance: {
+      format: 'png', bits: 8, channels: 1, chroma: 0, orientation: 1, frames: 1, transferSyntax: null, photometric: null,
+      modality: null, view: null, window: null, polarityCorrected: false, notes: [],
+    },
+    saliency: [], backend: 'cpu', timings: { decode: 1, preprocess: 1, forward: 1, explain: 1, total: 12.4 }, weights: '0123456789ab',
   };
   const origin = { version: '0.1.0', weights: '0123456789ab', backend: 'cpu', date: '2026-11-23', settings: { operatingPoint: 'balanced' } };
 
@@ -88,6 +94,7 @@ describe('the list', () => {
     const files = [...some, drawn('drawn.png'), { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('no image') }];
     await give(app, files);
     await waitRead(files.length);
+    await rowsDrawn();
     assert.deepEqual(await names(), files.map(({ name }) => name));
     const rows = await app.locator('#table-body tr[data-film]').evaluateAll((all) => all.map((row) => ({
       numbers: [...row.querySelectorAll('td.number')].map((cell) => cell.textContent ?? ''),
@@ -107,11 +114,11 @@ describe('the list', () => {
     await app.locator('.opener', { hasText: 'drawn.png' }).click();
     await app.locator('#facts dd', { hasText: 'drawn.png' }).waitFor();
     await app.locator('#image').waitFor();
-    assert.equal(await app.locator('#image').evaluate((canvas) => /** @type {HTMLCanvasElement} */ (canvas).width), 320);
-    assert.equal(await app.locator('tr[aria-current=true] .opener').innerText(), 'drawn.png');
+    await becomes(() => app.locator('#image').evaluate((canvas) => /** @type {HTMLCanvasElement} */ (canvas).width), 320);
+    await app.locator('tr[aria-current=true] .opener', { hasText: 'drawn.png' }).waitFor();
     await app.locator('.opener', { hasText: 'notes.txt' }).click();
-    assert.equal(await text(app, '#error-code'), 'unknown-format');
-    assert.equal(await app.locator('#stage').isVisible(), false, 'no film of another row stays in sight');
+    await app.locator('#error-code', { hasText: 'unknown-format' }).waitFor();
+    await app.locator('#stage').waitFor({ state: 'hidden' }); // No film of another row stays in sight.
   });
 
   test('sorts, filters, and walks by keys', async (context) => {
@@ -122,26 +129,26 @@ describe('the list', () => {
     await waitRead(6);
     const column = app.locator('#table-head button', { hasText: 'COVID-19' });
     const numbers = () => app.locator('#table-body tr[data-film] td.number:nth-child(4)').allInnerTexts().then((all) => all.map(Number.parseFloat));
-    // Rows are drawn with the next frame, after the count.
-    await app.locator('#table-body').and(app.locator(':not(:has([data-state=working], [data-state=waiting]))')).waitFor();
+    await rowsDrawn();
     const unsorted = await numbers();
     await column.click();
-    assert.equal(await app.locator('th:has(button:text("COVID-19"))').getAttribute('aria-sort'), 'descending');
-    assert.deepEqual(await numbers(), unsorted.toSorted((a, b) => b - a));
+    await app.locator('th[aria-sort=descending]:has(button:text("COVID-19"))').waitFor();
+    await becomes(numbers, unsorted.toSorted((a, b) => b - a));
     await column.click();
-    assert.deepEqual(await numbers(), unsorted.toSorted((a, b) => a - b));
+    await becomes(numbers, unsorted.toSorted((a, b) => a - b));
     await column.click();
-    assert.deepEqual(await numbers(), unsorted, 'a third time brings the order of reading back');
+    await becomes(numbers, unsorted, 'a third time brings the order of reading back');
     await app.locator('#table-head button', { hasText: 'Film' }).click();
-    assert.deepEqual(await names(), ['film-1.png', 'film-2.png', 'film-3.png', 'film-4.png', 'film-5.png', 'other.png']);
+    await becomes(names, ['film-1.png', 'film-2.png', 'film-3.png', 'film-4.png', 'film-5.png', 'other.png']);
 
     await app.locator('#filter').fill('FILM-');
     await app.locator('#announcer', { hasText: '5 of 6 films match.' }).waitFor({ state: 'attached' });
-    assert.equal((await names()).length, 5);
+    await becomes(names, (all) => all.length === 5, 'five names match');
     await app.locator('#filter-answer').selectOption('failed');
     await app.locator('#no-rows').waitFor();
     await app.locator('#filter-answer').selectOption('');
     await app.locator('#filter').fill('');
+    await becomes(names, (all) => all.length === 6, 'all are there again');
 
     await app.locator('.opener').first().focus();
     await page.keyboard.press('ArrowDown');
@@ -149,7 +156,7 @@ describe('the list', () => {
     await page.keyboard.press('Enter');
     await app.locator('#facts dd', { hasText: 'film-3.png' }).waitFor();
     await page.keyboard.press('End');
-    assert.equal(await app.evaluate(() => document.activeElement?.textContent), 'other.png');
+    await becomes(() => app.evaluate(() => document.activeElement?.textContent), 'other.png');
   });
 
   test('stops, keeps what is read, and goes on', async () => {
@@ -164,7 +171,7 @@ describe('the list', () => {
     await settled(app);
     await app.locator('#resume').click();
     await waitRead(30);
-    assert.equal(await app.locator('#table-body [data-state=done]').count() > 5, true);
+    await becomes(() => app.locator('#table-body [data-state=done]').count(), (count) => count > 5, 'rows that are read');
   });
 
   test('CSV and JSON are saved with where the numbers come from', async (context) => {
@@ -203,9 +210,9 @@ describe('the list', () => {
     await give(app, [drawn('a.png'), drawn('b.png')]);
     await waitRead(2);
     await app.locator('#clear').click();
-    assert.equal(await app.locator('#invitation').isVisible(), true);
-    assert.equal(await app.locator('#worklist').isVisible(), false);
-    assert.equal(await app.locator('#image').isVisible(), false);
+    await app.locator('#invitation').waitFor();
+    await app.locator('#worklist').waitFor({ state: 'hidden' });
+    await app.locator('#image').waitFor({ state: 'hidden' });
     await give(app, drawn('c.png'));
     assert.equal(await app.locator('#worklist').isVisible(), false, 'one film needs no list');
   });
@@ -237,8 +244,8 @@ describe('ways in', () => {
       writeFileSync(path.join(folder, 'week/.DS_Store'), 'litter');
       await drop([path.join(folder, 'week')]);
       await waitRead(3);
-      assert.deepEqual(await names(), ['week/b.png', 'week/monday/a.png', 'week/notes.txt']);
-      assert.match(await text(app, '#notice'), /^1 file of the operating system left out/);
+      await becomes(names, ['week/b.png', 'week/monday/a.png', 'week/notes.txt']);
+      await becomes(() => text(app, '#notice'), /^1 file of the operating system left out/);
     } finally {
       rmSync(folder, { recursive: true });
     }
@@ -251,9 +258,9 @@ describe('ways in', () => {
       mkdirSync(path.join(folder, 'more'));
       await drop(['10.png', 'more', '2.png'].map((name) => path.join(folder, name)));
       await waitRead(2);
-      assert.deepEqual(await names(), ['2.png', '10.png']);
-      assert.match(await text(app, '#notice'), /one folder at a time/);
-      assert.equal(await app.locator('#folder').isVisible(), false, 'the field for folders is out of the way');
+      await becomes(names, ['2.png', '10.png']);
+      await becomes(() => text(app, '#notice'), /one folder at a time/);
+      await app.locator('#folder').waitFor({ state: 'hidden' }); // The field for folders is out of the way.
     } finally {
       rmSync(folder, { recursive: true });
     }
@@ -266,7 +273,7 @@ describe('ways in', () => {
       const [chooser] = await Promise.all([page.waitForEvent('filechooser'), app.locator('#open-folder').click()]);
       await chooser.setFiles(folder);
       await waitRead(2);
-      assert.deepEqual(await names(), [`${path.basename(folder)}/1.png`, `${path.basename(folder)}/2.png`]);
+      await becomes(names, [`${path.basename(folder)}/1.png`, `${path.basename(folder)}/2.png`]);
     } finally {
       rmSync(folder, { recursive: true });
     }

@@ -44,7 +44,7 @@ const FAULTS = {
   };`,
   'loses-device': "classify = () => () => Promise.reject(Object.assign(new Error('the device is gone'), { code: 'device-lost' }));",
   'computes-wrongly': "verify = () => () => Promise.reject(Object.assign(new Error('another logit'), { code: 'verification' }));",
-  slow: 'warmUp = () => () => new Promise((resolve) => setTimeout(resolve, 600));',
+  slow: 'warmUp = () => () => new Promise((resolve) => setTimeout(resolve, 2000));',
 };
 
 /**
@@ -108,6 +108,55 @@ describe('requests', () => {
     for (const answer of answers.slice(1)) assert.deepEqual(answer, { ...first, file: 'image' });
   });
 
+  test('an address and the pixels of a canvas are answered like the file', async () => {
+    const [file, address, pixels] = await embedded(async ({ Classifier }, { weights, image }) => {
+      const classifier = await Classifier.load({ weights: await (await fetch(weights)).blob(), backend: 'cpu' });
+      const bytes = Uint8Array.from(atob(image), (letter) => letter.charCodeAt(0));
+      const bitmap = await createImageBitmap(new Blob([bytes]));
+      const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext('2d');
+      context?.drawImage(bitmap, 0, 0);
+      const data = context?.getImageData(0, 0, bitmap.width, bitmap.height);
+      const url = new URL(URL.createObjectURL(new Blob([bytes])));
+      const answers = [];
+      for (const source of [bytes, url, /** @type {ImageData} */ (data)]) answers.push((await classifier.classify(source)).findings);
+      return answers;
+    });
+    assert.equal(file?.length, 3);
+    assert.deepEqual(address, file);
+    for (const [index, { label, probability }] of (file ?? []).entries()) {
+      assert.equal(pixels?.[index]?.label, label);
+      assert.ok(Math.abs((pixels?.[index]?.probability ?? 0) - probability) < 1e-5);
+    }
+  });
+
+  test('what is no image, an address without a file, and a classifier that was disposed of are said by code', async () => {
+    const codes = await embedded(async ({ Classifier, DeepbreathError }, { weights, image }) => {
+      /** @param {Promise<unknown>} work */
+      const code = (work) => work.then(() => 'answered', (error) => error instanceof DeepbreathError ? error.code : String(error));
+      const codes = [await code(Classifier.load({ backend: 'cpu' })), await code(Classifier.load({ weights: 'nowhere', backend: 'cpu' }))];
+      const classifier = await Classifier.load({ weights, backend: 'cpu' });
+      for (const source of [image, new URL('nowhere.png', document.baseURI)]) codes.push(await code(classifier.classify(/** @type {URL} */ (source))));
+      const pending = classifier.classify(new Blob([image]));
+      classifier.dispose();
+      return [...codes, await code(pending), await code(classifier.classify(new Blob([image])))];
+    });
+    assert.deepEqual(codes, ['no-weights', 'unreachable', 'unreadable-file', 'unreachable', 'closed', 'closed']);
+  });
+
+  test('loading is given up when its signal says so', async () => {
+    const outcome = await embedded(async ({ Classifier }, { weights }) => {
+      const abort = new AbortController();
+      /** @type {string[]} */
+      const stages = [];
+      const onProgress = (/** @type {{ stage?: string }} */ { stage = '' }) => {
+        if (stages.at(-1) !== stage) stages.push(stage);
+        if (stage === 'engine') abort.abort();
+      };
+      return Classifier.load({ weights, backend: 'cpu', onProgress, signal: abort.signal }).then(() => 'loaded', (error) => [error.name, ...stages]);
+    });
+    assert.deepEqual(outcome, ['AbortError', 'weights', 'engine']);
+  });
+
   test('an aborted request rejects with the reason of its signal, and the next one is answered', async () => {
     const outcome = await embedded(async ({ Classifier }, { weights, image }) => {
       const classifier = await Classifier.load({ weights, backend: 'cpu' });
@@ -156,7 +205,7 @@ describe('the graphics processor', () => {
     const [first, reason] = [classifier.backend, classifier.reason];
     /** @type {string[]} */
     const events = [];
-    classifier.addEventListener('backend', (event) => events.push(/** @type {CustomEvent} */ (event).detail.reason));
+    classifier.addEventListener('backendchange', (event) => events.push(/** @type {CustomEvent} */ (event).detail.reason));
     const answers = await Promise.all([1, 2, 3].map(() => classifier.classify(bytes)));
     return { first, reason, last: classifier.backend, events, answers: answers.length, classes: classifier.weights.classes };
   };

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { GPU_ARGUMENTS } from './modules.js';
-import { ask, DIST, launch, phantom, ready, serve } from './site.js';
+import { ask, becomes, DIST, launch, phantom, ready, serve } from './site.js';
 
 /** The same film under another name each time. @param {string} name */
 const film = (name) => ({ name, mimeType: 'image/png', buffer: phantom() });
@@ -56,7 +56,7 @@ test('the sealed page answers on the graphics processor, and goes on when that i
   const expected = await ask(await ready(page), film('expected.png'));
   await page.goto(`${site.url}?backend=webgpu`);
   const app = await ready(page, 200_000);
-  assert.equal(await engine(page), 'Graphics processor (WebGPU): asked for.');
+  await becomes(() => engine(page), 'Graphics processor (WebGPU): asked for.');
 
   const compare = async (/** @type {string} */ name, /** @type {RegExp} */ backend) => {
     const { error, facts, probabilities } = await ask(app, film(name), 200_000);
@@ -77,7 +77,7 @@ test('the sealed page answers on the graphics processor, and goes on when that i
   await compare('second.png', /webgpu/);
   await lose();
   await compare('third.png', /cpu/);
-  assert.match((await engine(page)) ?? '', /^Processor \(CPU\): the graphics processor failed: /);
-  assert.match(await page.locator('#network-state').innerText(), /sealed/);
+  await becomes(() => engine(page), /^Processor \(CPU\): the graphics processor failed: /);
+  await becomes(() => page.locator('#network-state').innerText(), /: sealed/);
   await page.close();
 });

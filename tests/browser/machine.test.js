@@ -48,6 +48,8 @@ async function visit(query = '') {
   const before = site.asked.length;
   await page.goto(site.url + query);
   await ready(page);
+  // The frame is ready a moment before the page around it hears which engine it chose.
+  await page.locator('#engine', { hasText: /^(?!Not chosen yet)/ }).waitFor({ state: 'attached' });
   const engine = (await page.locator('#engine').textContent()) ?? '';
   return { engine, gpuFetched: site.asked.slice(before).some((url) => url.endsWith('.wasm?webgpu')) };
 }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { application, ask, launch, phantom, ready, serve } from './site.js';
+import { application, ask, becomes, launch, phantom, ready, serve } from './site.js';
 
 const FILM = { name: 'phantom.png', mimeType: 'image/png', buffer: phantom() };
 
@@ -69,7 +69,7 @@ test('the second visit works without a network, and nothing is fetched twice', a
   const answer = await ask(app, FILM);
   assert.equal(answer.error, undefined);
   for (const part of ['.safetensors', '_bg', 'app/main-', '/worker-']) assert.equal(asked(part), 1, part);
-  assert.match(await panel('network-loaded'), / 0\.0 kB from the network/);
+  await becomes(() => panel('network-loaded'), / 0\.0 kB from the network/);
   assert.equal(await page.locator('#update').isVisible(), false);
 });
 
@@ -88,7 +88,7 @@ test('a new build is offered, and taken only when the visitor says so', async ()
   for (let again = 0; again < 2; again++) {
     await visit();
     assert.equal(await page.title(), 'deepbreath');
-    assert.equal(await page.locator('#update').isVisible(), true);
+    await page.locator('#update').waitFor();
   }
   await Promise.all([page.waitForEvent('load'), page.locator('#update').click()]);
   await ready(page);

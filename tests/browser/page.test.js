@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, beforeEach, afterEach, describe, test } from 'node:test';
-import { ask, DATA, launch, phantom, ready, ROOT, serve } from './site.js';
+import { ask, becomes, DATA, launch, phantom, ready, ROOT, serve } from './site.js';
 
 const TRAINER = process.env.DEEPBREATH_TRAINER ?? '';
 const WEIGHTS = process.env.DEEPBREATH_WEIGHTS || path.join(ROOT, 'weights/deepbreath.safetensors');
@@ -107,14 +107,11 @@ test('a generated PNG is answered or refused, with the disclaimer beside the ans
 
 test('the picture shown is the one that Rust decoded', async () => {
   await ask(app, { name: 'phantom.png', mimeType: 'image/png', buffer: phantom() });
-  const [width, height, lung, body] = await app.locator('#image').evaluate((canvas) => {
+  await becomes(() => app.locator('#image').evaluate((canvas) => {
     if (!(canvas instanceof HTMLCanvasElement)) throw new Error('no canvas');
     const at = (/** @type {number} */ x, /** @type {number} */ y) => canvas.getContext('2d')?.getImageData(x, y, 1, 1).data[0];
     return [canvas.width, canvas.height, at(95, 144), at(160, 150)];
-  });
-  assert.deepEqual([width, height], [320, 300]);
-  assert.equal(lung, 50);
-  assert.equal(body, 190);
+  }), [320, 300, 50, 190]);
 });
 
 test('evidence for a finding is drawn over the image, and only on demand', async (context) => {
@@ -125,7 +122,7 @@ test('evidence for a finding is drawn over the image, and only on demand', async
   let opaque = 0;
   for (const label of Object.keys(answer.probabilities)) {
     await app.locator('#saliency-findings label', { has: app.locator(`input[value="${label}"]`) }).click();
-    assert.equal(await overlay.isVisible(), true);
+    await overlay.waitFor();
     opaque += await overlay.evaluate((canvas) => {
       if (!(canvas instanceof HTMLCanvasElement)) throw new Error('no canvas');
       const { data } = canvas.getContext('2d')?.getImageData(0, 0, canvas.width, canvas.height) ?? { data: [] };
@@ -134,7 +131,7 @@ test('evidence for a finding is drawn over the image, and only on demand', async
   }
   assert.ok(opaque > 0, 'no finding has a position that speaks for it');
   await app.locator('#saliency-findings label').first().click();
-  assert.equal(await overlay.isVisible(), false);
+  await overlay.waitFor({ state: 'hidden' });
 });
 
 test('a broken file is refused in words, with a code, and the next file is answered', async () => {

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { FROM_DOCUMENT, FROM_FRAME, FROM_WORKER, LEAVING } from './attempts.js';
 import { listen, networkLog } from './listener.js';
-import { DATA, launch, phantom, ready, serve } from './site.js';
+import { becomes, DATA, launch, phantom, ready, serve } from './site.js';
 
 /** @typedef {import('./attempts.js').Attempts} Attempts */
 
@@ -90,9 +90,9 @@ test(`${FILMS} films are classified without a single request`, async () => {
     await pause(2000); // The browser's own look for a newer service worker would come about a second after loading.
     assert.deepEqual(requested.slice(before).filter((url) => !url.startsWith('blob:')), []);
     assert.deepEqual(site.served.slice(served), []);
-    assert.match(await page.locator('#network-state').innerText(), /sealed/);
+    await becomes(() => page.locator('#network-state').innerText(), /: sealed/);
     await page.locator('#network summary').click();
-    assert.match(await page.locator('#network-since').innerText(), /^0 requests\. .*blocked: 0\.$/);
+    await becomes(() => page.locator('#network-since').innerText(), /^0 requests\. .*blocked: 0\.$/);
   } finally {
     await browser.close();
   }

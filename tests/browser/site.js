@@ -1,5 +1,6 @@
 // The built site in a headless browser: server, browser and request log for the tests and the benchmark.
 
+import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import path from 'node:path';
@@ -112,6 +113,32 @@ export async function settled(app, timeout = 60_000) {
   await app.locator('#status:is([data-state=ready], [data-state=failed])').waitFor({ timeout });
   const state = await app.locator('#status').getAttribute('data-state');
   if (state !== 'ready') throw new Error(`not ready: ${await app.locator('#error-message').textContent()}`);
+}
+
+/** How long a page may take to show what an event leads to, in milliseconds; a loaded machine takes its time. */
+const PATIENCE = 15_000;
+
+/**
+ * Waits until what is read is as wanted: a page draws in a later frame, and messages between processes take their time.
+ * @template T
+ * @param {() => Promise<T>} read
+ * @param {T | RegExp | ((value: T) => boolean)} wanted A value to equal, a pattern to match, or what to ask.
+ * @param {string} [message]
+ */
+export async function becomes(read, wanted, message) {
+  const end = Date.now() + PATIENCE;
+  for (;;) {
+    const value = await read();
+    try {
+      if (wanted instanceof RegExp) assert.match(String(value), wanted, message);
+      else if (wanted instanceof Function) assert.ok(wanted(value), `${message ?? wanted}: ${JSON.stringify(value)}`);
+      else assert.deepEqual(value, wanted, message);
+      return;
+    } catch (error) {
+      if (Date.now() > end) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  }
 }
 
 /**

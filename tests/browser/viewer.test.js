@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { evidenceColour, evidencePixels, greyTable, thumbnail } from '../../www/app/picture.js';
 import { drawn, films, give, greyAt, NO_DATA, openApp, text } from './app.js';
-import { launch, serve } from './site.js';
+import { becomes, launch, serve } from './site.js';
 
 /** Greys of the drawn film: a place in a lung and one in the body. */
 const LUNG = { x: 95, y: 144, grey: 50 };
@@ -94,8 +94,8 @@ describe('the lightbox', () => {
   };
 
   test('shows the greys that Rust decoded, whole and in shape', async () => {
-    assert.equal(await greyAt(app, LUNG.x, LUNG.y), LUNG.grey);
-    assert.equal(await greyAt(app, BODY.x, BODY.y), BODY.grey);
+    await becomes(() => greyAt(app, LUNG.x, LUNG.y), LUNG.grey);
+    await becomes(() => greyAt(app, BODY.x, BODY.y), BODY.grey);
     const [film, box] = [await sheet(), await stage()];
     assert.ok(film.width <= box.width + 1 && film.height <= box.height + 1, 'the whole film is in sight');
     assert.ok(Math.abs(film.width / film.height - 320 / 300) < 0.01, 'its shape is kept');
@@ -103,27 +103,27 @@ describe('the lightbox', () => {
 
   test('dragging changes window and level, and reset brings the film back', async () => {
     await drag({ x: 0, y: -80 });
-    assert.ok(Number(await app.locator('#brightness').inputValue()) > 10, 'upwards is brighter');
-    assert.ok((await greyAt(app, LUNG.x, LUNG.y) ?? 0) > LUNG.grey + 10);
+    await becomes(() => app.locator('#brightness').inputValue(), (value) => Number(value) > 10, 'upwards is brighter');
+    await becomes(() => greyAt(app, LUNG.x, LUNG.y), (grey) => Number(grey) > LUNG.grey + 10, 'the film is brighter');
     await drag({ x: 120, y: 0 });
-    assert.ok(Number(await app.locator('#contrast').inputValue()) > 10, 'to the right is more contrast');
-    assert.match(await text(app, '#readout'), /^Level \d+, width \d+$/);
+    await becomes(() => app.locator('#contrast').inputValue(), (value) => Number(value) > 10, 'to the right is more contrast');
+    await becomes(() => text(app, '#readout'), /^Level \d+, width \d+$/);
     await app.locator('#reset').click();
-    assert.equal(await greyAt(app, LUNG.x, LUNG.y), LUNG.grey);
-    assert.equal(await text(app, '#readout'), 'Level 128, width 255');
+    await becomes(() => greyAt(app, LUNG.x, LUNG.y), LUNG.grey);
+    await becomes(() => text(app, '#readout'), 'Level 128, width 255');
   });
 
   test('sliders do the same without dragging', async () => {
     await app.locator('#brightness').fill('40');
-    assert.equal(await greyAt(app, LUNG.x, LUNG.y), LUNG.grey + 51); // 40 % of half the range.
+    await becomes(() => greyAt(app, LUNG.x, LUNG.y), LUNG.grey + 51); // 40 % of half the range.
   });
 
   test('inverts and inverts back', async () => {
     await app.locator('#invert').click();
-    assert.equal(await greyAt(app, LUNG.x, LUNG.y), 255 - LUNG.grey);
-    assert.equal(await app.locator('#invert').getAttribute('aria-pressed'), 'true');
+    await becomes(() => greyAt(app, LUNG.x, LUNG.y), 255 - LUNG.grey);
+    await app.locator('#invert[aria-pressed=true]').waitFor();
     await app.locator('#invert').click();
-    assert.equal(await greyAt(app, LUNG.x, LUNG.y), LUNG.grey);
+    await becomes(() => greyAt(app, LUNG.x, LUNG.y), LUNG.grey);
   });
 
   test('the wheel zooms about the pointer', async () => {
@@ -151,13 +151,13 @@ describe('the lightbox', () => {
       for (let step = 0; step < 4; step++) await app.locator('#zoom-in').click();
       const start = await sheet();
       await move();
-      assert.ok(Math.abs((await sheet()).x - start.x - 60) < 2, `way ${index}`);
+      await becomes(sheet, ({ x }) => Math.abs(x - start.x - 60) < 2, `way ${index}`);
       assert.equal(await app.locator('#brightness').inputValue(), '0', 'and the greys stay');
     }
     await app.locator('#tool-move').click();
     for (let times = 0; times < 8; times++) await drag({ x: 300, y: 300 });
-    const [film, box] = [await sheet(), await stage()];
-    assert.ok(film.x <= box.x + 1 && film.y <= box.y + 1, 'its edge stops at the edge of the stage');
+    const box = await stage();
+    await becomes(sheet, ({ x, y }) => Math.abs(x - box.x) < 2 && Math.abs(y - box.y) < 2, 'its edge stops at the edge of the stage');
   });
 
   test('a click with the move tool brings its place to the middle', async () => {
@@ -165,39 +165,38 @@ describe('the lightbox', () => {
     await app.locator('#tool-move').click();
     const [{ middle }, start] = [await stage(), await sheet()];
     await page.mouse.click(middle.x + 80, middle.y - 30);
-    const film = await sheet();
-    assert.ok(Math.abs(film.x - start.x + 80) < 2 && Math.abs(film.y - start.y - 30) < 2);
+    await becomes(sheet, ({ x, y }) => Math.abs(x - start.x + 80) < 2 && Math.abs(y - start.y - 30) < 2, 'the place is in the middle');
   });
 
   test('a double click zooms in and out', async () => {
     const [{ middle }, start] = [await stage(), await sheet()];
     await page.mouse.dblclick(middle.x, middle.y);
-    assert.ok((await sheet()).width > 2 * start.width);
+    await becomes(sheet, ({ width }) => width > 2 * start.width, 'zoomed in');
     await page.mouse.dblclick(middle.x, middle.y);
-    assert.ok(Math.abs((await sheet()).width - start.width) < 1);
+    await becomes(sheet, ({ width }) => Math.abs(width - start.width) < 1, 'zoomed out');
   });
 
   test('keys do all of it', async () => {
     await app.locator('#stage').focus();
     const start = await sheet();
     for (let step = 0; step < 4; step++) await page.keyboard.press('+');
+    await becomes(sheet, ({ width }) => width > 2 * start.width, 'zoomed in');
     const zoomed = await sheet();
-    assert.ok(zoomed.width > 2 * start.width);
     await page.keyboard.press('ArrowRight');
-    assert.ok((await sheet()).x < zoomed.x - 20, 'the view goes right');
+    await becomes(sheet, ({ x }) => x < zoomed.x - 20, 'the view goes right');
     await page.keyboard.press('-');
-    assert.ok((await sheet()).width < zoomed.width);
+    await becomes(sheet, ({ width }) => width < zoomed.width, 'zoomed out');
     await page.keyboard.press('Shift+ArrowUp');
-    assert.equal(await app.locator('#brightness').inputValue(), '4');
+    await becomes(() => app.locator('#brightness').inputValue(), '4');
     await page.keyboard.press('Shift+ArrowRight');
-    assert.equal(await app.locator('#contrast').inputValue(), '4');
+    await becomes(() => app.locator('#contrast').inputValue(), '4');
     await page.keyboard.press('i');
-    assert.equal(await app.locator('#invert').getAttribute('aria-pressed'), 'true');
+    await app.locator('#invert[aria-pressed=true]').waitFor();
     await page.keyboard.press('m');
-    assert.equal(await app.locator('#tool-move').getAttribute('aria-pressed'), 'true');
+    await app.locator('#tool-move[aria-pressed=true]').waitFor();
     await page.keyboard.press('0');
-    assert.deepEqual(await sheet(), start);
-    assert.equal(await greyAt(app, LUNG.x, LUNG.y), LUNG.grey);
+    await becomes(sheet, start);
+    await becomes(() => greyAt(app, LUNG.x, LUNG.y), LUNG.grey);
   });
 
   test('two fingers zoom', async () => {
@@ -211,8 +210,7 @@ describe('the lightbox', () => {
     await touch('touchStart', 40);
     for (const apart of [50, 60, 70, 80]) await touch('touchMove', apart);
     await touch('touchEnd', 0);
-    const ratio = (await sheet()).width / start.width;
-    assert.ok(Math.abs(ratio - 2) < 0.1, `fingers twice as far apart, the film ${ratio} times as large`);
+    await becomes(async () => (await sheet()).width / start.width, (ratio) => Math.abs(ratio - 2) < 0.1, 'fingers twice as far apart, the film twice as large');
     assert.equal(await app.locator('#brightness').inputValue(), '0', 'and the greys stay');
   });
 
@@ -227,20 +225,20 @@ describe('the lightbox', () => {
     let opaque = 0;
     for (const label of labels.filter(Boolean)) {
       await app.locator(`[name=saliency-finding][value="${label}"]`).check({ force: true });
-      assert.equal(await overlay.isVisible(), true);
-      assert.match(await text(app, '#saliency-peak'), /^(strongest \(logit \+\d|nothing speaks)/);
+      await overlay.waitFor();
+      await becomes(() => text(app, '#saliency-peak'), /^(strongest \(logit \+\d|nothing speaks)/);
       opaque += await overlay.evaluate((canvas) => {
         const { data } = /** @type {HTMLCanvasElement} */ (canvas).getContext('2d')?.getImageData(0, 0, 224, 224) ?? { data: [] };
         return data.filter((value, index) => index % 4 === 3 && value > 200).length;
       });
     }
     assert.ok(opaque > 0, 'no finding has a position that speaks for it');
-    const [film2, map] = [await sheet(), await overlay.boundingBox()];
-    assert.deepEqual(map, film2, 'the map spans the whole film');
+    const whole = await sheet();
+    await becomes(() => overlay.boundingBox(), whole, 'the map spans the whole film');
     await app.locator('#saliency-opacity').fill('25');
-    assert.equal(await overlay.evaluate((canvas) => getComputedStyle(canvas).opacity), '0.25');
+    await becomes(() => overlay.evaluate((canvas) => getComputedStyle(canvas).opacity), '0.25');
     await app.locator('[name=saliency-finding][value=""]').check({ force: true });
-    assert.equal(await overlay.isVisible(), false);
-    assert.equal(await app.locator('#saliency-scale').isVisible(), false);
+    await overlay.waitFor({ state: 'hidden' });
+    await app.locator('#saliency-scale').waitFor({ state: 'hidden' });
   });
 });

@@ -41,6 +41,8 @@ pub enum Command {
     CrossValidate(CrossValidateArgs),
     /// Classify images
     Predict(PredictArgs),
+    /// Average the weights of several runs into one
+    Average(AverageArgs),
     /// Turn a finished training run into a weights file for the browser
     Export(ExportArgs),
 }
@@ -272,6 +274,21 @@ pub struct PredictArgs {
     /// Where to compute
     #[command(flatten)]
     pub compute: ComputeArgs,
+}
+
+/// Arguments of `average`.
+#[derive(Debug, Args)]
+#[command(after_help = "The runs must share manifests, initial weights and `norms`; recipe and seed may differ.
+
+Example:
+  trainer average runs/first runs/second --out runs/mean")]
+pub struct AverageArgs {
+    /// Folders of finished training runs
+    #[arg(value_name = "RUN", required = true, num_args = 2.., value_hint = ValueHint::DirPath)]
+    pub runs: Vec<PathBuf>,
+    /// Folder of the new run, for `export`
+    #[arg(long, value_name = "RUN", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
 }
 
 /// Arguments of `export`.

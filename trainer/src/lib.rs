@@ -33,6 +33,7 @@ pub mod recipe;
 pub mod release;
 pub mod report;
 pub mod sampler;
+pub mod soup;
 pub mod svg;
 pub mod tables;
 pub mod tensors;

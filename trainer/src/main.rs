@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::ensure;
 use trainer::cli::{Cli, Command};
-use trainer::{cross_validate, evaluate, predict, prepare, release, train};
+use trainer::{cross_validate, evaluate, predict, prepare, release, soup, train};
 
 /// Training allocates and frees large maps all the time; this allocator keeps their pages.
 #[global_allocator]
@@ -32,6 +32,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             ensure!(failed == 0, "{failed} of {} files could not be answered", args.images.len());
             Ok(())
         }
+        Command::Average(args) => soup::run(&args),
         Command::Export(args) => release::run(&args),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use deepbreath::model::{ModelConfig, NamedTensors};
 use deepbreath::preprocess::PREPROCESSING;
 use deepbreath::weights::{self, DataSource, FORMAT_VERSION, Measurement, Metadata, OperatingPoint, Origin};
@@ -13,7 +13,7 @@ use crate::cli::{self, ExportArgs, RELEASED_WEIGHTS};
 use crate::dataset::{Film, Manifest, Split};
 use crate::report::{Given, Protocol, Report};
 use crate::train::RunRecord;
-use crate::{calibrate, conformal, evaluate, export, gate, metrics::Prediction, provenance, tensors};
+use crate::{calibrate, conformal, evaluate, export, gate, metrics::Prediction, provenance, soup};
 
 /// Licence of the weights: the strictest of their data's.
 const LICENCE: &str = "For education and research only. Not for commercial use, not for any medical decision. \
@@ -96,12 +96,8 @@ fn with_temperature(predictions: Vec<Prediction>, temperature: f32) -> Vec<Predi
 /// If the run is unfinished, its films are gone, or the file cannot be written.
 pub fn run(args: &ExportArgs) -> Result<()> {
     let device = burn::tensor::Device::flex();
-    let record = args.run.join("run.json");
-    let record: RunRecord = serde_json::from_slice(
-        &std::fs::read(&record).with_context(|| format!("no finished run: cannot read {}", record.display()))?,
-    )
-    .with_context(|| format!("{} is damaged", record.display()))?;
-    let tensors = tensors::read(&args.run.join("best.safetensors")).context("the run has no best epoch yet")?;
+    let record = RunRecord::read(&args.run)?;
+    let tensors = soup::best(&args.run)?;
     let mut manifest = Manifest::read(&record.manifests)?;
     ensure!(manifest.digest == record.manifest_digest, "the manifests changed since the run; train again");
     manifest.split_by_patient(record.seed);

@@ -27,6 +27,21 @@ pub struct RunRecord {
     pub init: String,
     /// Version of the trainer.
     pub version: String,
+    /// The runs whose weights were averaged, see [`crate::soup`]; empty for a run of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<RunRecord>,
+}
+
+impl RunRecord {
+    /// Reads the record of the run in folder `run`.
+    ///
+    /// # Errors
+    /// If the folder holds no run, or its record is damaged.
+    pub fn read(run: &std::path::Path) -> Result<Self> {
+        let path = run.join("run.json");
+        let bytes = std::fs::read(&path).with_context(|| format!("no finished run: cannot read {}", path.display()))?;
+        serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
+    }
 }
 
 /// Makes Ctrl-C stop at the next step instead of at once. The second Ctrl-C ends the process.
@@ -115,6 +130,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         classes: manifest.classes.clone(),
         init: init_path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         version: env!("CARGO_PKG_VERSION").into(),
+        members: Vec::new(),
     };
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
     write_whole(&args.out.join("run.json"), &serde_json::to_vec_pretty(&record)?)?;

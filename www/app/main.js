@@ -87,7 +87,7 @@ class Room {
     this.#answer.know({ rates: (label, weights) => ratesOf(metadata, label, weights), gated: Boolean(metadata?.gate), classes });
     if (classes.length) this.#table.classes = classes;
     if (classifier instanceof EventTarget) {
-      classifier.addEventListener('backend', (event) => {
+      classifier.addEventListener('backendchange', (event) => {
         const { backend, reason } = /** @type {CustomEvent<{ backend: string, reason: string }>} */ (event).detail;
         this.#backend = backend;
         notice(`Now working on the ${engineName(backend)}: ${reason}`);

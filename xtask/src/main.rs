@@ -1,15 +1,16 @@
 //! `cargo xtask serve | test | check | bench | package`: each installs what it needs and says what it does.
 
+mod browser;
 mod card;
 mod dist;
+mod package;
 mod run;
 mod tools;
 mod web;
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::run::{Place, cargo, node, say};
@@ -65,7 +66,7 @@ fn main() -> Result<()> {
         Task::Test(weights) => test(&place, &weights),
         Task::Check(weights) => check(&place).and_then(|()| test(&place, &weights)),
         Task::Bench { runs, weights } => bench(&place, runs, &weights),
-        Task::Package => web::package(&place),
+        Task::Package => package::build(&place),
         Task::Wasm => web::stage(&place),
         Task::Dist => dist::finish(&place),
     }
@@ -96,25 +97,16 @@ fn test(place: &Place, weights: &WeightsArgument) -> Result<()> {
     let weights = web::build(place, weights.weights.as_deref())?;
     say("Checking the types of the page");
     node(place, ["node_modules/typescript/bin/tsc", "--project", "tsconfig.json"]).run()?;
-    say("Testing the page in a headless browser");
-    node(place, ["--test", "--test-reporter=spec"])
-        .args(browser_tests(place)?)
-        .env("DEEPBREATH_BROWSER", browser)
-        .env("DEEPBREATH_TRAINER", place.target.join("release/trainer"))
-        .env(web::WEIGHTS_VARIABLE, weights)
-        .run()
-}
-
-/// The test files by name: what `node --test FOLDER` means differs between versions.
-fn browser_tests(place: &Place) -> Result<Vec<PathBuf>> {
-    let folder = place.root.join("tests/browser");
-    let mut files = Vec::new();
-    for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
-        files.push(entry?.path());
-    }
-    files.retain(|file| file.to_string_lossy().ends_with(".test.js"));
-    files.sort();
-    Ok(files)
+    let package = package::assemble(place)?;
+    say("Testing the page and the package in a headless browser");
+    let trainer = place.target.join("release/trainer");
+    let environment: [(&str, &Path); 4] = [
+        ("DEEPBREATH_BROWSER", &browser),
+        ("DEEPBREATH_PACKAGE", &package),
+        ("DEEPBREATH_TRAINER", &trainer),
+        (web::WEIGHTS_VARIABLE, &weights),
+    ];
+    browser::test(place, &["tests/browser", "tests/package"], &environment)
 }
 
 fn bench(place: &Place, runs: u32, weights: &WeightsArgument) -> Result<()> {

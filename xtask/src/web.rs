@@ -1,4 +1,4 @@
-//! The wasm module, the page around it and the package for other pages.
+//! The wasm modules and the page around them.
 
 use std::env;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::card;
-use crate::run::{Place, Program, cargo, node, say};
+use crate::run::{Place, Program, cargo, say};
 use crate::tools;
 
 /// Names a weights file to use instead of the released one; trunk's hook inherits it.
@@ -32,7 +32,7 @@ pub(crate) const WASM_BUILD: [&str; 8] = [
 ];
 
 /// Builds the wasm modules with their JavaScript and types into www/generated/, a folder each.
-fn modules(place: &Place) -> Result<()> {
+pub(crate) fn modules(place: &Place) -> Result<()> {
     tools::wasm_target()?;
     let wasm_bindgen = tools::wasm_bindgen(place)?;
     for (name, features) in MODULES {
@@ -95,59 +95,4 @@ pub(crate) fn serve(place: &Place, port: u16, asked: Option<&Path>) -> Result<()
     let trunk = trunk(place, &weights(place, asked)?)?;
     say(format!("Serving http://localhost:{port}/ as soon as the build is done (Ctrl-C ends it)"));
     trunk.args(["serve", "--release", "--port", &port.to_string()]).run()
-}
-
-/// Builds the module for other pages: JavaScript, worker, wasm, types and licences, without weights.
-pub(crate) fn package(place: &Place) -> Result<()> {
-    tools::node_modules(place)?;
-    let folder = place.target.join("package");
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
-    }
-    // Into www/generated first: the type check of client.js and worker.js reads it there.
-    modules(place)?;
-    let files = [
-        "www/client.js",
-        "www/engine.js",
-        "www/backend.js",
-        "www/fetch.js",
-        "www/worker.js",
-        "www/generated/cpu/deepbreath.js",
-        "www/generated/cpu/deepbreath.d.ts",
-        "www/generated/cpu/deepbreath_bg.wasm",
-        "LICENSE-MIT",
-        "LICENSE-APACHE",
-        "NOTICE",
-    ];
-    for file in files {
-        let to = folder.join(file.strip_prefix("www/").unwrap_or(file));
-        fs::create_dir_all(to.parent().context("a file has a folder")?)?;
-        fs::copy(place.root.join(file), &to).with_context(|| format!("cannot copy {file}"))?;
-    }
-    fs::write(folder.join("package.json"), manifest())?;
-    say("Generating the types");
-    node(place, ["node_modules/typescript/bin/tsc", "--project", "www/tsconfig.json", "--outDir"])
-        .args([&folder])
-        .run()?;
-    say(format!("The package is {}", folder.display()));
-    Ok(())
-}
-
-/// The package's package.json.
-fn manifest() -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    format!(
-        r#"{{
-  "name": "deepbreath",
-  "version": "{version}",
-  "description": "Chest X-ray classification that runs where the image already is",
-  "license": "MIT OR Apache-2.0",
-  "type": "module",
-  "exports": {{
-    ".": {{ "types": "./client.d.ts", "default": "./client.js" }}
-  }},
-  "sideEffects": ["./worker.js"]
-}}
-"#
-    )
 }

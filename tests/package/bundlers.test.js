@@ -1,0 +1,137 @@
+// Sites built around the package with each bundler, and with none, as their users build them; served below a sub-path
+// and driven to the trainer's answers.
+
+import assert from 'node:assert/strict';
+import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { launch, serve } from '../browser/site.js';
+import { difference, NO_TRAINER, predicted, project, TOLERANCE } from './installed.js';
+
+/** @typedef {{ file: string, findings: { label: string, probability: number }[] }} Answer */
+
+/** @type {ReturnType<typeof project>} */
+let made;
+/** @type {ReturnType<typeof predicted>} */
+let expected;
+/** @type {import('playwright-core').Browser} */
+let browser;
+
+before(async () => {
+  made = project();
+  expected = predicted(made);
+  browser = await launch();
+  writeFileSync(path.join(made.folder, 'main.js'), program(''));
+});
+after(async () => {
+  await browser?.close();
+  made?.remove();
+});
+
+/** The site's own code. @param {string} options Further options of `load`, as code. */
+const program = (options, from = 'deepbreath') => `
+  import { Classifier } from '${from}';
+  const classifier = await Classifier.load({ weights: 'deepbreath.safetensors', backend: 'cpu'${options} });
+  const answers = [];
+  for (const name of ${JSON.stringify(made.images)}) answers.push(await classifier.classify(new URL(name, document.baseURI)));
+  globalThis.answers = answers;
+`;
+
+/** @param {string} script @param {string} [head] */
+const page = (script, head = '') => `<!doctype html><html lang="en"><meta charset="utf-8"><title>site</title>
+  <link rel="icon" href="data:,">${head}<script type="module" src="${script}"></script></html>`;
+
+/**
+ * A folder to serve, with weights and images.
+ * @param {string} name
+ * @param {string} [html]
+ */
+function site(name, html) {
+  const folder = path.join(made.folder, 'sites', name);
+  mkdirSync(folder, { recursive: true });
+  for (const file of ['deepbreath.safetensors', ...made.images]) symlinkSync(path.join(made.folder, file), path.join(folder, file));
+  if (html) writeFileSync(path.join(folder, 'index.html'), html);
+  return folder;
+}
+
+/**
+ * Opens a built site and compares its answers.
+ * @param {import('node:test').TestContext} context
+ * @param {string} folder
+ */
+async function answersAsTrained(context, folder) {
+  const server = await serve({ folder });
+  const tab = await browser.newPage();
+  /** @type {string[]} */
+  const errors = [];
+  tab.on('pageerror', (error) => errors.push(String(error)));
+  try {
+    await tab.goto(server.url);
+    const done = tab.waitForFunction(() => /** @type {any} */ (globalThis).answers, undefined, { timeout: 60_000 });
+    const failed = new Promise((_, reject) => tab.on('pageerror', reject));
+    failed.catch(() => {});
+    const answers = /** @type {Answer[]} */ (await (await /** @type {typeof done} */ (Promise.race([done, failed]))).jsonValue());
+    assert.deepEqual(answers.map(({ file }) => file), made.images);
+    const programs = server.served.filter((name) => name.endsWith('.wasm'));
+    assert.equal(programs.length, 1, `one program is enough: ${programs}`);
+    if (!expected) return context.skip(NO_TRAINER);
+    for (const { file, findings } of answers) {
+      const far = difference(findings, expected[file]);
+      assert.ok(far < TOLERANCE, `${file} differs by ${far}`);
+    }
+  } finally {
+    await tab.close();
+    server.close();
+  }
+}
+
+describe('a site with the package, answering as the trainer does', () => {
+  test('without a bundler', async (context) => {
+    const folder = site('plain', page('main.js'));
+    cpSync(path.join(made.folder, 'node_modules/deepbreath'), path.join(folder, 'deepbreath'), { recursive: true });
+    writeFileSync(path.join(folder, 'main.js'), program('', './deepbreath/client.js'));
+    await answersAsTrained(context, folder);
+  });
+
+  test('with Vite', async (context) => {
+    const { build } = await import('vite');
+    writeFileSync(path.join(made.folder, 'index.html'), page('./main.js'));
+    const folder = site('vite');
+    await build({ root: made.folder, base: './', configFile: false, publicDir: false, logLevel: 'error', build: { outDir: folder, emptyOutDir: false } });
+    await answersAsTrained(context, folder);
+  });
+
+  test('with webpack', async (context) => {
+    const { default: webpack } = await import('webpack');
+    const folder = site('webpack', page('main.js'));
+    /** @type {import('webpack').Stats} */
+    const stats = await new Promise((resolve, reject) => webpack({
+      mode: 'production', context: made.folder, entry: './main.js', output: { path: folder },
+    }, (error, stats) => (stats ? resolve(stats) : reject(error))));
+    assert.deepEqual(stats.toJson().errors, []);
+    assert.deepEqual(stats.toJson().warnings?.filter(({ message }) => !/size limit|performance/.test(message)), []);
+    await answersAsTrained(context, folder);
+  });
+
+  test('with Rollup, and the files that are fetched copied beside the bundle', async (context) => {
+    const [{ rollup }, { nodeResolve }] = await Promise.all([import('rollup'), import('@rollup/plugin-node-resolve')]);
+    const folder = site('rollup', page('main.js'));
+    const bundle = await rollup({ input: path.join(made.folder, 'main.js'), plugins: [nodeResolve({ browser: true })] });
+    await bundle.write({ dir: folder });
+    await bundle.close();
+    for (const name of ['worker.js', 'generated']) {
+      cpSync(path.join(made.folder, 'node_modules/deepbreath', name), path.join(folder, name), { recursive: true });
+    }
+    await answersAsTrained(context, folder);
+  });
+
+  test('with esbuild, and the package in a folder that `base` names', async (context) => {
+    const { build } = await import('esbuild');
+    const folder = site('esbuild', page('main.js'));
+    const entry = path.join(made.folder, 'with-base.js');
+    writeFileSync(entry, program(", base: 'vendor/deepbreath/'"));
+    await build({ entryPoints: [entry], bundle: true, minify: true, format: 'esm', outfile: path.join(folder, 'main.js'), logLevel: 'error' });
+    cpSync(path.join(made.folder, 'node_modules/deepbreath'), path.join(folder, 'vendor/deepbreath'), { recursive: true });
+    await answersAsTrained(context, folder);
+  });
+});

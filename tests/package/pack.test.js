@@ -1,0 +1,153 @@
+// What the package holds, says and answers outside a browser.
+
+import assert from 'node:assert/strict';
+import { execFile, execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
+import { brotliCompressSync, constants } from 'node:zlib';
+import { ROOT } from '../browser/site.js';
+import { difference, NO_TRAINER, PACKAGE, predicted, project, TOLERANCE } from './installed.js';
+
+/** @typedef {import('../../www/client.js').Assessment} Assessment */
+
+const run = promisify(execFile);
+
+/** @type {ReturnType<typeof project>} */
+let made;
+
+before(() => {
+  made = project();
+});
+after(() => made?.remove());
+
+/** What the example of the package prints for the project's images. @returns {Promise<Assessment[]>} */
+async function answered() {
+  const example = 'node_modules/deepbreath/examples/classify.mjs';
+  const { stdout } = await run(process.execPath, [example, '--weights', 'deepbreath.safetensors', ...made.images], { cwd: made.folder });
+  return stdout.trim().split('\n').map((line) => JSON.parse(line));
+}
+
+test('npm packs exactly these files, and would publish them', () => {
+  // Packs first; its list is that of `npm pack --dry-run --json`.
+  const printed = execFileSync('npm', ['publish', '--dry-run', '--json'], { cwd: PACKAGE, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  const report = JSON.parse(printed);
+  const { files } = report.files ? report : report.deepbreath; // npm 10, npm 11
+  const names = files.map((/** @type {{ path: string }} */ file) => file.path).sort();
+  const modules = ['backend', 'client', 'engine', 'fetch', 'node', 'node-worker', 'programs', 'source', 'worker'];
+  const programs = readdirSync(path.join(ROOT, 'www/generated')).filter((name) => name === 'cpu' || name === 'webgpu');
+  assert.ok(programs.includes('cpu'));
+  const wanted = [
+    ...modules.flatMap((name) => [`${name}.js`, `${name}.d.ts`]).filter((name) => !/^node.*\.d\.ts$/.test(name)),
+    ...programs.flatMap((name) => ['deepbreath.d.ts', 'deepbreath.js', 'deepbreath_bg.wasm'].map((file) => `generated/${name}/${file}`)),
+    'CHANGELOG.md', 'LICENSE-APACHE', 'LICENSE-MIT', 'NOTICE', 'README.md', 'examples/classify.mjs', 'package.json',
+  ];
+  assert.deepEqual(names, wanted.sort());
+});
+
+test('package.json depends on nothing, runs nothing and names files that are there', () => {
+  const manifest = JSON.parse(readFileSync(path.join(PACKAGE, 'package.json'), 'utf8'));
+  for (const key of ['dependencies', 'peerDependencies', 'optionalDependencies', 'scripts', 'private']) assert.equal(manifest[key], undefined, key);
+  assert.match(manifest.version, /^\d+\.\d+\.\d+/);
+  /** @param {unknown} value @returns {string[]} */
+  const leaves = (value) => (typeof value === 'string' ? [value] : Object.values(/** @type {object} */ (value)).flatMap(leaves));
+  const named = [...leaves(manifest.exports), ...manifest.sideEffects].filter((name) => !name.includes('*'));
+  assert.ok(named.length > 5);
+  for (const name of named) readFileSync(path.join(PACKAGE, name));
+});
+
+test('what a visitor downloads is small', () => {
+  /** @param {string} name A quick compression, a tenth above the best one. */
+  const size = (name) => brotliCompressSync(readFileSync(path.join(PACKAGE, name)), { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } }).length;
+  const scripts = readdirSync(PACKAGE).filter((name) => name.endsWith('.js'));
+  const total = scripts.reduce((sum, name) => sum + size(name), 0) + size('generated/cpu/deepbreath_bg.wasm') + size('generated/cpu/deepbreath.js');
+  assert.ok(total < 1_000_000, `${total} bytes`);
+});
+
+test('the example for Node.js answers as the trainer does', async (context) => {
+  const expected = predicted(made);
+  if (!expected) return context.skip(NO_TRAINER);
+  const answers = await answered();
+  assert.deepEqual(answers.map(({ file }) => file), made.images);
+  for (const { file, findings } of answers) {
+    const far = difference(findings, expected[file]);
+    assert.ok(far < TOLERANCE, `${file} differs by ${far}`);
+  }
+});
+
+test('the example says what is wrong with a file, and ends with code 2', async () => {
+  const example = 'node_modules/deepbreath/examples/classify.mjs';
+  const failed = await run(process.execPath, [example, '--weights', 'deepbreath.safetensors', 'package.json', 'nowhere.dcm'], { cwd: made.folder })
+    .then(() => assert.fail('it answered'), (error) => error);
+  assert.equal(failed.code, 2);
+  assert.match(failed.stderr, /^unknown-format: package\.json: .*\nunreadable-file: .*nowhere\.dcm/);
+});
+
+/** Compiles files of the project as a user would. @param {Record<string, string>} sources @param {object} [options] */
+async function compile(sources, options = {}) {
+  for (const [name, text] of Object.entries(sources)) writeFileSync(path.join(made.folder, name), text);
+  writeFileSync(path.join(made.folder, 'tsconfig.json'), JSON.stringify({
+    compilerOptions: {
+      strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, noEmit: true, skipLibCheck: false,
+      module: 'esnext', moduleResolution: 'bundler', target: 'es2022', lib: ['es2022', 'dom', 'dom.iterable'], types: [], ...options,
+    },
+    files: Object.keys(sources),
+  }));
+  return run(process.execPath, [path.join(ROOT, 'node_modules/typescript/bin/tsc'), '--project', made.folder]).then(() => '', (error) => error.stdout);
+}
+
+const CONSUMER = `
+import { Classifier, DeepbreathError, type Assessment, type ErrorCode, type Progress } from 'deepbreath';
+
+export async function answer(film: File, pixels: ImageData, signal: AbortSignal): Promise<Assessment> {
+  const onProgress = ({ loaded, total, stage }: Progress) => console.log(loaded / total, stage);
+  const classifier = await Classifier.load({ weights: new URL('https://example.org/w'), backend: 'auto', onProgress, signal });
+  const sources = [film, new Blob(), new ArrayBuffer(8), new Uint8Array(8), new URL('https://example.org/f'), pixels];
+  try {
+    for (const source of sources) await classifier.classify(source, { signal });
+    return await classifier.classify(film, { saliency: true });
+  } catch (error) {
+    if (error instanceof DeepbreathError) {
+      const code: ErrorCode | (string & {}) = error.code;
+      console.warn(code, error.message);
+    }
+    throw error;
+  } finally {
+    classifier.dispose();
+  }
+}
+
+export const say = ({ findings, call, provenance, timings }: Assessment) =>
+  \`\${findings[0]?.label ?? ''} \${call ?? 'no call'} \${provenance.notes.join()} \${timings.total.toFixed()} \${provenance.window?.kind}\`;
+`;
+
+test('a strict TypeScript consumer compiles, and mistakes do not', async () => {
+  assert.equal(await compile({ 'consumer.ts': CONSUMER }), '');
+  const nodeTypes = { module: 'nodenext', moduleResolution: 'nodenext' };
+  assert.equal(await compile({ 'consumer.ts': CONSUMER }, nodeTypes), '');
+  const wrong = await compile({ 'wrong.ts': "import { Classifier } from 'deepbreath';\nvoid Classifier.load({ weight: 'x' });\n" });
+  assert.match(wrong, /weight/);
+});
+
+test('the types are those of real answers: no field more, none less', async () => {
+  const answers = await answered();
+  const sources = answers.map((answer) => `import type { Assessment } from 'deepbreath';\nexport const answer: Assessment = ${JSON.stringify(answer)};\n`);
+  assert.equal(await compile(Object.fromEntries(sources.map((text, index) => [`answer-${index}.ts`, text]))), '');
+  const [source = ''] = sources;
+  assert.match(await compile({ 'more.ts': source.replace('"file"', '"fyle":"", "file"') }), /fyle/);
+  assert.match(await compile({ 'less.ts': source.replace(/"backend":"cpu",/, '') }), /backend/);
+});
+
+test('the table of codes lists every code that is thrown, and no other', () => {
+  const sources = ['src/error.rs', 'src/web.rs', ...['backend', 'client', 'engine', 'fetch', 'node', 'programs', 'source', 'worker'].map((name) => `www/${name}.js`)]
+    .map((name) => readFileSync(path.join(ROOT, name), 'utf8')).join('\n');
+  const thrown = new Set([...sources.matchAll(/(?:(?:DeepbreathError|EngineLost|failure)\(|=> |code: )['"]([a-z]+(?:-[a-z]+)*)['"]/g)].map(([, code]) => code));
+  const table = readFileSync(path.join(PACKAGE, 'README.md'), 'utf8').split('| code | what happened |')[1]?.split('\n\n')[0] ?? '';
+  const listed = [...table.matchAll(/`([a-z-]+)`/g)].map(([, code]) => code);
+  const rows = table.split('\n').flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`([a-z-]+)`/g)].map(([, code]) => code));
+  assert.ok(rows.length > 20 && listed.length >= rows.length);
+  assert.deepEqual(rows.toSorted(), [...thrown].toSorted());
+  const union = /@typedef \{([^}]*)\} ErrorCode/.exec(readFileSync(path.join(ROOT, 'www/engine.js'), 'utf8'))?.[1] ?? '';
+  assert.deepEqual([...union.matchAll(/'([a-z-]+)'/g)].map(([, code]) => code).toSorted(), rows.toSorted());
+});

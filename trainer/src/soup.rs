@@ -1,0 +1,120 @@
+//! `trainer average`: the mean of several runs' weights, a "model soup" (Wortsman et al. 2022, arXiv:2203.05482).
+//!
+//! Runs that start from the same weights and the same head end in one basin of the loss; their mean generalises like an
+//! ensemble of them, at the price of one network. Runs with other batch norm statistics (`norms`) do not.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use deepbreath::model::NamedTensors;
+
+use crate::cli::AverageArgs;
+use crate::dataset::write_whole;
+use crate::tensors;
+use crate::train::RunRecord;
+
+/// The mean of `members`, tensor by tensor, each with the same weight.
+///
+/// # Errors
+/// If there is none, or if names or shapes differ; the message names the tensor.
+pub fn mean(members: &[NamedTensors]) -> Result<NamedTensors> {
+    let (first, others) = members.split_first().context("nothing to average")?;
+    let mut mean = first.clone();
+    for other in others {
+        ensure!(other.len() == mean.len(), "the runs hold {} and {} tensors", mean.len(), other.len());
+        for (name, sum) in &mut mean {
+            let tensor = other.get(name).with_context(|| format!("a run has no {name}"))?;
+            ensure!(tensor.shape == sum.shape, "{name} is {:?} in one run, {:?} in another", sum.shape, tensor.shape);
+            sum.values.iter_mut().zip(&tensor.values).for_each(|(sum, value)| *sum += value);
+        }
+    }
+    let part = 1.0 / members.len() as f32;
+    mean.values_mut().flat_map(|tensor| &mut tensor.values).for_each(|value| *value *= part);
+    Ok(mean)
+}
+
+/// What the average was made of: the first run's record, with all of them as members.
+fn record(members: Vec<RunRecord>) -> Result<RunRecord> {
+    let first = members.first().context("nothing to average")?.clone();
+    for member in &members[1..] {
+        ensure!(
+            member.manifest_digest == first.manifest_digest && member.classes == first.classes,
+            "the runs were trained on other manifests or findings: average runs of one data set"
+        );
+        ensure!(member.init == first.init, "the runs started from {} and {}", first.init, member.init);
+        ensure!(
+            member.recipe.norms == first.recipe.norms,
+            "the runs used other batch norm statistics (`norms`): their mean is no network"
+        );
+    }
+    let name = members.iter().map(|member| format!("{} (seed {})", member.recipe.name, member.seed));
+    let name = format!("average of {}", Vec::from_iter(name).join(", "));
+    let recipe = crate::recipe::Recipe { name, ..first.recipe.clone() };
+    Ok(RunRecord { recipe, members, ..first })
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If a run is unfinished, the runs do not fit together, or the folder cannot be written.
+pub fn run(args: &AverageArgs) -> Result<()> {
+    let records = args.runs.iter().map(|run| RunRecord::read(run)).collect::<Result<_>>()?;
+    let record = record(records)?;
+    let members = args.runs.iter().map(|run| best(run)).collect::<Result<Vec<_>>>()?;
+    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
+    tensors::write(&args.out.join("best.safetensors"), &mean(&members)?)?;
+    write_whole(&args.out.join("run.json"), &serde_json::to_vec_pretty(&record)?)?;
+    println!("{}: {}", args.out.display(), record.recipe.name);
+    Ok(())
+}
+
+/// The tensors of a run's best epoch.
+///
+/// # Errors
+/// If the run has none yet.
+pub fn best(run: &Path) -> Result<NamedTensors> {
+    tensors::read(&run.join("best.safetensors")).context("the run has no best epoch yet")
+}
+
+#[cfg(test)]
+mod tests {
+    use deepbreath::model::{Model, ModelConfig, NamedTensor};
+
+    use super::*;
+
+    #[test]
+    fn the_mean_is_taken_value_by_value() {
+        let tensors = |values: [f32; 2]| {
+            NamedTensors::from([("a".to_string(), NamedTensor { shape: vec![2], values: values.to_vec() })])
+        };
+        let mean = mean(&[tensors([1.0, -2.0]), tensors([2.0, 0.0]), tensors([6.0, 8.0])]).unwrap();
+        assert_eq!(mean["a"].values, [3.0, 2.0]);
+    }
+
+    #[test]
+    fn networks_of_other_shapes_are_refused_by_name() {
+        let [three, two] = [3, 2].map(|classes| Model::random_tensors(&ModelConfig::new(classes), 1));
+        let error = mean(&[three, two]).unwrap_err().to_string();
+        assert!(error.contains("classifier"), "{error}");
+    }
+
+    #[test]
+    fn runs_with_other_statistics_are_refused() {
+        let run = |norms| RunRecord {
+            recipe: crate::recipe::Recipe { norms, ..Default::default() },
+            seed: 1,
+            manifests: Vec::new(),
+            manifest_digest: "same".into(),
+            classes: vec!["a".into(), "b".into()],
+            init: "init".into(),
+            version: String::new(),
+            members: Vec::new(),
+        };
+        use crate::recipe::Norms::{Batch, Frozen};
+        assert_eq!(
+            record(vec![run(Frozen), run(Frozen)]).unwrap().recipe.name,
+            "average of default (seed 1), default (seed 1)"
+        );
+        assert!(record(vec![run(Frozen), run(Batch)]).unwrap_err().to_string().contains("norms"));
+    }
+}

@@ -1,0 +1,77 @@
+// Where the programs and the worker of this package are, and fetching the weights. Each address is spelt out in full as
+// `new URL('./name', import.meta.url)`, because bundlers bring along exactly what is written so.
+
+import { DeepbreathError } from './engine.js';
+import { fetchBytes } from './fetch.js';
+
+/** @typedef {import('./worker.js').Assets} Assets */
+/** @typedef {import('./worker.js').Backend} Backend */
+/** @typedef {import('./worker.js').Program} Program */
+
+/**
+ * @param {string | URL | undefined} base
+ * @returns {Partial<Record<Backend, Program>>}
+ */
+function programs(base) {
+  if (base !== undefined) {
+    const folder = new URL(base, document.baseURI);
+    /** @param {Backend} backend @returns {Program} */
+    const program = (backend) => ({
+      script: new URL(`generated/${backend}/deepbreath.js`, folder).href,
+      wasm: new URL(`generated/${backend}/deepbreath_bg.wasm`, folder).href,
+    });
+    return { cpu: program('cpu') };
+  }
+  return {
+    cpu: {
+      script: new URL('./generated/cpu/deepbreath.js', import.meta.url).href,
+      wasm: new URL('./generated/cpu/deepbreath_bg.wasm', import.meta.url).href,
+    },
+  };
+}
+
+/**
+ * The programs of the package, and the weights.
+ * @param {Pick<import('./client.js').LoadOptions, 'weights' | 'modules' | 'base' | 'signal' | 'onProgress'>} options
+ * @returns {Promise<Assets>}
+ */
+export async function ownAssets({ weights, base, modules = programs(base), signal, onProgress }) {
+  if (weights === undefined) throw new DeepbreathError('no-weights', 'Name the weights: an address, or the file itself.');
+  if (weights instanceof Blob) {
+    const bytes = new Uint8Array(await weights.arrayBuffer());
+    return { modules, file: weights instanceof File ? weights.name : 'weights', weights: bytes };
+  }
+  if (weights instanceof Uint8Array || weights instanceof ArrayBuffer) {
+    return { modules, file: 'weights', weights: new Uint8Array(/** @type {ArrayLike<number>} */ (weights)) };
+  }
+  const address = new URL(weights, document.baseURI).href;
+  const bytes = await fetchBytes(address, { signal, onProgress: (progress) => onProgress?.({ ...progress, stage: 'weights' }) });
+  return { modules, file: address.slice(address.lastIndexOf('/') + 1), weights: bytes };
+}
+
+/**
+ * A worker of this page's own.
+ * @param {string | URL | undefined} base
+ * @returns {import('./engine.js').Host}
+ */
+export function ownWorker(base) {
+  const address = base === undefined
+    ? new URL('./worker.js', import.meta.url)
+    : new URL('worker.js', new URL(base, document.baseURI));
+  const worker = new Worker(startable(address), { type: 'module' });
+  /** @type {Promise<string>} */
+  const stopped = new Promise((resolve) => {
+    worker.addEventListener('error', (event) => resolve(event.message || 'its files did not arrive'));
+  });
+  return { line: worker, stopped, terminate: () => worker.terminate() };
+}
+
+/**
+ * A page may start a worker of its own origin only. That of a package on another server is imported by one of its own.
+ * @param {URL} address
+ */
+function startable(address) {
+  if (!/^https?:$/.test(address.protocol) || address.origin === location.origin) return address;
+  const source = `import ${JSON.stringify(address.href)};`;
+  return URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
+}

@@ -1,0 +1,83 @@
+// What can be classified, as the bytes of an image file. Nothing is decoded or scaled here.
+
+import { DeepbreathError } from './engine.js';
+import { fetchBytes } from './fetch.js';
+
+/**
+ * An image: a file, its bytes, its address, or pixels of a canvas (their transparency counts as in a file).
+ * @typedef {File | Blob | ArrayBuffer | Uint8Array | URL | ImageData} Source
+ */
+
+/** What the image is called in messages and in the answer. @param {Source} source */
+export function nameOf(source) {
+  if (source instanceof URL) return decodeURIComponent(source.pathname.slice(source.pathname.lastIndexOf('/') + 1)) || source.host;
+  return source instanceof File ? source.name : 'image';
+}
+
+/**
+ * The bytes of an image file.
+ * @param {string} name
+ * @param {Source} source
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<Uint8Array<ArrayBuffer>>} The caller's bytes stay the caller's: these are a copy.
+ */
+export async function read(name, source, signal) {
+  if (source instanceof Uint8Array || source instanceof ArrayBuffer) return new Uint8Array(source.slice(0));
+  if (source instanceof URL) return fetchBytes(source.href, { signal });
+  // Node.js has no canvas and so no ImageData.
+  if (typeof ImageData === 'function' && source instanceof ImageData) return tiff(source);
+  if (!(source instanceof Blob)) {
+    throw new DeepbreathError('unreadable-file', `${name}: not an image that can be read here. Give a File, Blob, ArrayBuffer, Uint8Array, URL or ImageData.`);
+  }
+  try {
+    return new Uint8Array(await source.arrayBuffer());
+  } catch {
+    throw new DeepbreathError('unreadable-file', `${name}: cannot be read. Is it still there, and no folder?`);
+  }
+}
+
+/** Types of TIFF fields (TIFF 6.0, section 2). */
+const SHORT = 3;
+const LONG = 4;
+
+/**
+ * Pixels as an uncompressed TIFF file (TIFF 6.0, section 6): a header, one directory, the samples as they are.
+ * @param {ImageData} pixels
+ * @returns {Uint8Array<ArrayBuffer>}
+ */
+function tiff({ width, height, data }) {
+  const entries = 11;
+  const bits = 8 + 2 + 12 * entries + 4; // Offset of the four depths, which do not fit into their field.
+  const samples = bits + 8;
+  const bytes = new Uint8Array(samples + data.length);
+  const view = new DataView(bytes.buffer);
+  let at = 0;
+  const short = (/** @type {number} */ value) => view.setUint16((at += 2) - 2, value, true);
+  const long = (/** @type {number} */ value) => view.setUint32((at += 4) - 4, value, true);
+  /** @param {number} tag @param {number} type @param {number} count @param {number} value */
+  const field = (tag, type, count, value) => {
+    short(tag);
+    short(type);
+    long(count);
+    long(value); // Little endian: a short in the first two bytes is the same.
+  };
+  short(0x4949); // II: little endian
+  short(42);
+  long(8);
+  short(entries);
+  field(256, LONG, 1, width);
+  field(257, LONG, 1, height);
+  field(258, SHORT, 4, bits);
+  field(259, SHORT, 1, 1); // Compression: none
+  field(262, SHORT, 1, 2); // PhotometricInterpretation: RGB
+  field(273, LONG, 1, samples); // StripOffsets
+  field(277, SHORT, 1, 4); // SamplesPerPixel
+  field(278, LONG, 1, height); // RowsPerStrip: all
+  field(279, LONG, 1, data.length); // StripByteCounts
+  field(284, SHORT, 1, 1); // PlanarConfiguration: chunky
+  field(338, SHORT, 1, 2); // ExtraSamples: unassociated alpha
+  long(0); // No further directory.
+  for (let sample = 0; sample < 4; sample++) short(8);
+  bytes.set(data, samples);
+  return bytes;
+}

@@ -1,0 +1,93 @@
+//! The npm package: the page's own modules and WebAssembly for other pages, with types, without weights.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::run::{Place, node, say};
+use crate::tools;
+use crate::web::{self, MODULES};
+
+/// What the package has from the page, besides the programs.
+const SOURCES: [&str; 8] =
+    ["backend.js", "client.js", "engine.js", "fetch.js", "node-worker.js", "node.js", "programs.js", "source.js"];
+
+/// The files of one program.
+const PROGRAM: [&str; 3] = ["deepbreath.js", "deepbreath.d.ts", "deepbreath_bg.wasm"];
+
+/// Builds the wasm modules, then the package.
+pub(crate) fn build(place: &Place) -> Result<()> {
+    tools::node_modules(place)?;
+    web::modules(place)?;
+    let folder = assemble(place)?;
+    say(format!("The package is {}", folder.display()));
+    Ok(())
+}
+
+/// Writes the package from the modules in `www/generated/`; returns its folder.
+pub(crate) fn assemble(place: &Place) -> Result<PathBuf> {
+    let folder = place.target.join("package");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    let www = place.root.join("www");
+    for file in SOURCES.iter().chain(&["worker.js"]) {
+        copy(&www.join(file), &folder.join(file))?;
+    }
+    for (name, _) in MODULES {
+        for file in PROGRAM {
+            let file = Path::new("generated").join(name).join(file);
+            copy(&www.join(&file), &folder.join(&file))?;
+        }
+        plain_types(&folder.join("generated").join(name).join("deepbreath.d.ts"))?;
+    }
+    for file in ["LICENSE-MIT", "LICENSE-APACHE", "NOTICE", "CHANGELOG.md"] {
+        copy(&place.root.join(file), &folder.join(file))?;
+    }
+    copy_all(&place.root.join("package"), &folder)?;
+    write_version(&folder.join("package.json"))?;
+    say("Generating the types of the package");
+    node(place, ["node_modules/typescript/bin/tsc", "--project", "www/tsconfig.json", "--outDir"])
+        .args([&folder])
+        .run()?;
+    Ok(folder)
+}
+
+/// wasm-bindgen describes `using`, which a consumer's TypeScript may not know; the classes also have `free()`.
+fn plain_types(file: &Path) -> Result<()> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let kept: Vec<_> = text.lines().filter(|line| !line.contains("[Symbol.dispose]")).collect();
+    fs::write(file, kept.join("\n") + "\n").with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to.parent().context("a file has a folder")?)?;
+    fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    Ok(())
+}
+
+/// Copies a folder with all that is in it.
+fn copy_all(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from).with_context(|| format!("cannot list {}", from.display()))? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_all(&entry.path(), &to)?;
+        } else {
+            copy(&entry.path(), &to)?;
+        }
+    }
+    Ok(())
+}
+
+/// The package has the version of this workspace.
+fn write_version(manifest: &Path) -> Result<()> {
+    let text = fs::read_to_string(manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
+    const PLACE: &str = r#""version": "0.0.0""#;
+    ensure!(text.contains(PLACE), "package/package.json has no {PLACE}");
+    let text = text.replace(PLACE, &format!(r#""version": "{}""#, env!("CARGO_PKG_VERSION")));
+    serde_json::from_str::<Value>(&text).context("package/package.json is no JSON")?;
+    fs::write(manifest, text).with_context(|| format!("cannot write {}", manifest.display()))
+}
