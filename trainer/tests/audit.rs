@@ -60,6 +60,7 @@ fn films() -> (TempDir, PathBuf) {
         operating_points: Vec::new(),
         golden: Vec::new(),
         gate: None,
+        conformal: None,
         measured: Vec::new(),
         origin: Origin {
             data: vec![DataSource { name: "a".into(), licence: "none".into(), films: 9 }],

@@ -120,6 +120,7 @@ pub(super) mod tests {
             logits: vec![probability, 1.0 - probability],
             probabilities: vec![probability, 1.0 - probability],
             refused: false,
+            set: Vec::new(),
         }
     }
 

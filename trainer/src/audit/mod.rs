@@ -42,7 +42,7 @@ use crate::cross_validate::trivial;
 use crate::dataset::{Film, Manifest, Split, hex};
 use crate::metrics::Prediction;
 use crate::output::write_all;
-use crate::report::{Protocol, Report};
+use crate::report::{Given, Protocol, Report};
 use crate::train::{device, stop_on_interrupt};
 use crate::{evaluate, films, inference, provenance};
 
@@ -288,7 +288,7 @@ impl Chosen {
             .collect();
         let (films, rows): (Vec<Film>, Vec<Vec<f32>>) = asked.into_iter().unzip();
         let answers = probe::answers(&films, &rows, sources.len(), SEED)?;
-        let report = Report::new(&answers, &sources, &[], None, Protocol::default())?;
+        let report = Report::new(&answers, &sources, Given::default(), Protocol::default())?;
         let most = (0..sources.len()).map(|source| films.iter().filter(|film| film.label == source).count()).max();
         Ok(Some(SourceProbe {
             sources: sources.len(),

@@ -94,6 +94,7 @@ pub fn make(
         operating_points: classes.iter().enumerate().map(point).collect(),
         golden: Vec::new(),
         gate: None,
+        conformal: None,
         measured: vec![measured],
         origin: Origin {
             manifest_digest: manifest.digest.clone(),
