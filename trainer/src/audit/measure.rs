@@ -155,6 +155,7 @@ pub(super) mod tests {
     fn means_leave_out_what_is_unknown() {
         let mean = mean(&[Some(0.2), None, Some(0.4)], &[0, 1, 2], Bootstrap { resamples: 200, seed: 3 });
         assert!((mean.value.unwrap() - 0.3).abs() < 1e-12);
-        assert!(mean.low.unwrap() >= 0.2 && mean.high.unwrap() <= 0.4);
+        assert!(mean.low.unwrap() > 0.199 && mean.high.unwrap() < 0.401, "{mean:?}");
+        assert!(mean.high.unwrap() - mean.low.unwrap() > 0.1, "{mean:?}");
     }
 }

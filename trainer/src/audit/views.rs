@@ -41,7 +41,7 @@ pub enum View {
     LungsOnly,
     /// Nothing but the outermost tenth.
     BorderOnly,
-    /// Its corners and bright marks outside the lungs (letters, side markers) black.
+    /// Its corners black, and bright marks outside the lungs (letters, side markers) filled with the grey around them.
     MarksErased,
     /// Blurred to 8 x 8 blocks.
     Blurred,
@@ -90,7 +90,7 @@ impl View {
         }
     }
 
-    /// What is covered on `film`, for the views that cover something.
+    /// What is covered or filled on `film`, for the views that take a part away.
     pub fn mask(self, film: &Radiograph) -> Option<Mask> {
         match self {
             Self::LungsHidden => Some(Mask::lungs(film, OUTLINE)),
@@ -118,20 +118,33 @@ impl View {
 
     /// The network's input for film number `index`.
     pub fn input(self, film: &Radiograph, index: usize) -> ModelInput {
-        if let Some(mask) = self.mask(film) {
-            return ModelInput::covered(film, &mask);
-        }
         let mut plane = resize(&film.pixels, film.width, film.height, SIDE, SIDE);
-        match self {
-            Self::Blurred => {
-                let coarse = resize(&plane, SIDE, SIDE, COARSE, COARSE);
-                plane = resize(&coarse, COARSE, COARSE, SIDE, SIDE);
+        match (self, self.mask(film)) {
+            // A black hole where a letter was would tell of the letter.
+            (Self::MarksErased, _) => {
+                let around = blurred(&plane, AROUND);
+                let (marks, corners) = (marks(film), self.fixed());
+                for cell in 0..SIDE * SIDE {
+                    if marks.cells()[cell] {
+                        plane[cell] = around[cell];
+                    }
+                    if corners.cells()[cell] {
+                        plane[cell] = 0.0;
+                    }
+                }
             }
-            Self::Shuffled => plane.shuffle(&mut stream(0, [7, index as u64, 0])),
+            (_, Some(mask)) => return ModelInput::covered(film, &mask),
+            (Self::Blurred, _) => plane = blurred(&plane, COARSE),
+            (Self::Shuffled, _) => plane.shuffle(&mut stream(0, [7, index as u64, 0])),
             _ => {}
         }
         ModelInput::from_plane(plane)
     }
+}
+
+/// A plane without anything smaller than one of `cells` x `cells` blocks.
+fn blurred(plane: &[f32], cells: usize) -> Vec<f32> {
+    resize(&resize(plane, SIDE, SIDE, cells, cells), cells, cells, SIDE, SIDE)
 }
 
 /// The smallest rectangle around what `mask` covers.
@@ -148,7 +161,7 @@ fn block(mask: &Mask) -> Mask {
 /// Bright marks that were laid over the film (letters, arrows, side markers), outside its lungs, with a margin.
 fn marks(film: &Radiograph) -> Mask {
     let plane = deepbreath::preprocess::grey_plane(film);
-    let around = resize(&resize(&plane, SIDE, SIDE, AROUND, AROUND), AROUND, AROUND, SIDE, SIDE);
+    let around = blurred(&plane, AROUND);
     let lungs = Mask::lungs(film, OUTLINE);
     let mut bytes = vec![0u8; SIDE * SIDE];
     for cell in 0..SIDE * SIDE {
@@ -176,12 +189,17 @@ mod tests {
 
     #[test]
     fn a_small_bright_mark_is_found_and_a_bright_half_is_not() {
-        let marked = film(|row, column| if row < 6 && (100..112).contains(&column) { 1.0 } else { 0.3 });
+        // A slope, so that the film has a grey range besides the mark, which is too small to set it.
+        let slope = |row: usize| 0.2 + 0.3 * row as f32 / SIDE as f32;
+        let marked = film(|row, column| if row < 6 && (100..112).contains(&column) { 1.0 } else { slope(row) });
         let mask = marks(&marked);
         assert!(mask.cells()[3 * SIDE + 105] && mask.cells()[7 * SIDE + 105] && !mask.cells()[30 * SIDE + 105]);
         assert!((mask.area() - 8.0 * 16.0 / (SIDE * SIDE) as f64).abs() < 1e-4, "{}", mask.area());
+        let erased = View::MarksErased.input(&marked, 0).values;
+        assert!(erased[3 * SIDE + 105] < 0.7, "filled with the grey around it: {}", erased[3 * SIDE + 105]);
+        assert!(erased[SIDE + 5] == erased.iter().copied().fold(f32::INFINITY, f32::min), "corners are black");
         let half = marks(&film(|row, _| if row < 40 { 1.0 } else { 0.3 })).area();
-        assert!(half < 0.03, "only the edge may be taken for marks: {half}");
+        assert!(half < 0.05, "only the edge may be taken for marks: {half}");
     }
 
     #[test]
