@@ -109,7 +109,7 @@ fn summary(reports: &[AuditReport], pair: &str) -> String {
     row(
         &mut text,
         "And the whole chest?",
-        "A block over every place where lungs ever lie.",
+        "A block over the place of the lungs, the same on every film: not even their outline is left.",
         reports.iter().map(|report| bar(at_home(report, pair, View::ChestHidden))),
     );
     row(
@@ -168,8 +168,9 @@ fn summary(reports: &[AuditReport], pair: &str) -> String {
 
 fn views(reports: &[AuditReport], pair: &str) -> String {
     let mut text = format!(
-        "<h2>What is left when something is taken away</h2>\n<p>AUROC for {}, films of hospitals that training saw. Lower is \
-         better in every row but the first and <i>{}</i>: there is no disease in a border.</p>\n",
+        "<h2>What is left when something is taken away</h2>\n<p>AUROC for {}, films of hospitals that training saw. Without the \
+         lungs, or without any detail, an honest classifier falls to about 0.50. With <i>{}</i> left, or the markers erased, \
+         it should stay close to the whole film.</p>\n",
         escape(pair),
         View::LungsOnly.name()
     );
