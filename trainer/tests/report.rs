@@ -1,17 +1,19 @@
 //! The report: its contract on disk, its tables, its page and its figures.
 
+use deepbreath::decision::prediction_set;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use std::time::Instant;
 use trainer::bootstrap::Bootstrap;
-use deepbreath::decision::prediction_set;
 use trainer::calibrate::operating_points;
 use trainer::conformal;
 use trainer::metrics::Prediction;
 use trainer::output::{Baseline, CrossValidationReport, write_all, write_evaluation};
 use trainer::plots::{EpochRecord, training_curves};
-use trainer::report::{Given, OodReport, Protocol, Report};
+use trainer::refusals::{OodImage, SpoiltFilm, SpoiltReport};
+use trainer::report::{Given, Protocol, Report};
+use trainer::spoilt::Spoilt;
 use trainer::tables::{markdown_table, terminal_table};
 
 fn classes() -> Vec<String> {
@@ -47,6 +49,7 @@ fn films(n: usize) -> Vec<Prediction> {
                 probabilities: logits.iter().map(|z| z.exp() / sum).collect(),
                 logits,
                 set: Vec::new(),
+                distance: Some(film as f32 / n as f32),
                 refused: film % 199 == 5,
             }
         })
@@ -74,8 +77,17 @@ fn report(films: &[Prediction]) -> Report {
         .map(|film| Prediction { set: prediction_set(&film.probabilities, &sets), ..film.clone() })
         .collect();
     let kinds = [("photograph", true), ("photograph", true), ("hand X-ray", true), ("hand X-ray", false)];
-    let ood = OodReport::new(kinds.into_iter());
-    let given = Given { points: &points, conformal: Some(&sets), ood: Some(ood) };
+    let image = |(kind, refused): (&str, bool)| OodImage {
+        kind: kind.into(),
+        distance: Some(if refused { 9.0 } else { -9.0 }),
+        refused,
+    };
+    let ood = kinds.into_iter().map(image).collect();
+    let spoilt = Spoilt::ALL
+        .into_iter()
+        .map(|way| SpoiltFilm { way, reasons: vec!["out-of-distribution", way.code()], corrected: false })
+        .collect();
+    let given = Given { points: &points, conformal: Some(&sets), ood, spoilt, leakage: None };
     Report::new(&films, &classes(), given, protocol()).unwrap()
 }
 
@@ -147,6 +159,15 @@ fn report_json_keeps_the_contract() {
     assert_eq!(json["subgroups"]["age_group"]["child"]["n"], json["sources"]["kermany"]["n"]);
     assert_eq!(json["ood"]["refused"], 3);
     assert_eq!(json["ood"]["kinds"]["hand X-ray"]["n"], 2);
+    // One of the two is stranger than every film, the other less strange than any.
+    assert_eq!(json["ood"]["kinds"]["photograph"]["auroc"]["value"], 1.0);
+    assert_eq!(json["ood"]["kinds"]["hand X-ray"]["auroc"]["value"], 0.5);
+    assert!(is_estimate(&json["ood"]["share"]) && is_estimate(&json["ood"]["auroc"]));
+    assert_eq!(json["spoilt"].as_array().unwrap().len(), 7);
+    assert_eq!(json["spoilt"][6]["named"]["value"], 1.0);
+    let predictive = json["operating_points"][0]["predictive"].as_array().unwrap();
+    assert_eq!(predictive.len(), 6);
+    assert!(predictive.iter().all(|at| is_estimate(&at["ppv"]) && is_estimate(&at["npv"])));
     assert_eq!(json["operating_points"].as_array().unwrap().len(), 6);
     let sets = &json["conformal"];
     for figures in [&sets["all"], &sets["findings"]["covid"], &sets["sources"]["siim"]] {
@@ -200,7 +221,16 @@ fn the_page_holds_every_figure_and_fetches_nothing() {
         assert!(svg.starts_with("<svg xmlns=") && html.contains(&svg), "{figure}");
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{figure}");
     }
-    for words in ["never a diagnosis", "Glossary", "prefers-color-scheme:dark", "By age group", "hand X-ray", "Prediction sets"] {
+    for words in [
+        "never a diagnosis",
+        "Glossary",
+        "prefers-color-scheme:dark",
+        "By age group",
+        "hand X-ray",
+        "Prediction sets",
+        "Films with a flaw",
+        "Calibration by source",
+    ] {
         assert!(html.contains(words), "{words}");
     }
     for fetched in ["<script", "<link", "src=\"", "url(", "@import"] {
@@ -249,7 +279,9 @@ fn what_cannot_be_measured_is_refused() {
     let films = films(30);
     let mut points = operating_points(&films, &classes());
     points[0].finding = "tuberculosis".into();
-    let message = Report::new(&films, &classes(), Given { points: &points, ..Given::default() }, protocol()).unwrap_err().to_string();
+    let message = Report::new(&films, &classes(), Given { points: &points, ..Given::default() }, protocol())
+        .unwrap_err()
+        .to_string();
     assert!(message.contains("tuberculosis"), "{message}");
 }
 
@@ -358,4 +390,23 @@ fn prediction_sets_cover_other_films_of_the_same_kind_label_by_label() {
     assert!((measured.all.size.value.unwrap() - size).abs() < 1e-12);
     assert!(size > 1.0 && size < 2.5, "{size}");
     assert_eq!(measured.sizes[0], 0, "no set is empty");
+}
+
+#[test]
+fn a_spoilt_film_is_named_by_its_own_code_and_a_negative_may_be_turned_back() {
+    let film = |way, reasons: &[&'static str], corrected| SpoiltFilm { way, reasons: reasons.to_vec(), corrected };
+    let reports = SpoiltReport::of(&[
+        film(Spoilt::Turned(1), &["out-of-distribution", "turned"], false),
+        film(Spoilt::Turned(1), &["out-of-distribution", "cropped"], false),
+        film(Spoilt::Turned(1), &["out-of-distribution"], true),
+        film(Spoilt::Turned(1), &[], true),
+        film(Spoilt::Inverted, &[], true),
+        film(Spoilt::Inverted, &["out-of-distribution", "inverted"], false),
+        film(Spoilt::Inverted, &[], false),
+    ]);
+    let [turned, inverted] = &reports[..] else { panic!("{reports:?}") };
+    assert_eq!((turned.n, turned.refused, turned.repaired), (4, 3, 0));
+    assert_eq!((turned.found.value, turned.named.value), (Some(0.75), Some(0.25)));
+    assert_eq!((inverted.n, inverted.refused, inverted.repaired), (3, 1, 1));
+    assert_eq!((inverted.found.value, inverted.named.value), (Some(2.0 / 3.0), Some(2.0 / 3.0)));
 }
