@@ -125,9 +125,10 @@ impl fmt::Display for Reason {
                 gate.distance, gate.limit
             ),
             Self::Flawed(flaw) => f.write_str(match flaw {
-                Flaw::Turned90 => "It may be a chest X-ray turned clockwise: turn it upright and try again.",
+                Flaw::Turned90 | Flaw::Turned270 => {
+                    "It may be a chest X-ray lying on its side: turn it upright and try again."
+                }
                 Flaw::Turned180 => "It may be a chest X-ray upside down: turn it upright and try again.",
-                Flaw::Turned270 => "It may be a chest X-ray turned counter-clockwise: turn it upright and try again.",
                 Flaw::Cropped => "It may be a chest X-ray cropped to one lung: the whole chest is needed.",
                 Flaw::Inverted => {
                     "It may be a chest X-ray as its negative (air bright, bone dark): invert it and try again."

@@ -22,7 +22,7 @@ use crate::{films, gate, output, provenance, tables};
 /// Films of a forward pass.
 const BATCH: usize = 16;
 /// Every how manyth film is also shown spoilt, where images that are no chest X-rays are.
-const SPOILT_EVERY: usize = 3;
+const SPOILT_EVERY: usize = 4;
 
 /// Reads a weights file into a classifier and checks its golden vectors.
 ///
