@@ -21,13 +21,14 @@ const MAP_SIDE = 224;
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 export class Viewer {
-  #stage = element('stage', HTMLElement);
-  #sheet = element('sheet', HTMLElement);
-  #image = element('image', HTMLCanvasElement);
-  #overlay = element('overlay', HTMLCanvasElement);
-  #readout = element('readout', HTMLElement);
-  #brightness = input('brightness');
-  #contrast = input('contrast');
+  #root;
+  #stage;
+  #sheet;
+  #image;
+  #overlay;
+  #readout;
+  #brightness;
+  #contrast;
 
   /** @type {Plane | undefined} */
   #plane;
@@ -45,8 +46,16 @@ export class Viewer {
   #pointers = new Map();
   #travelled = 0;
 
-  constructor() {
-    const stage = this.#stage;
+  /** @param {import('./dom.js').Root} [root] */
+  constructor(root = document) {
+    this.#root = root;
+    const stage = (this.#stage = element('stage', HTMLElement, root));
+    this.#sheet = element('sheet', HTMLElement, root);
+    this.#image = element('image', HTMLCanvasElement, root);
+    this.#overlay = element('overlay', HTMLCanvasElement, root);
+    this.#readout = element('readout', HTMLElement, root);
+    this.#brightness = input('brightness', root);
+    this.#contrast = input('contrast', root);
     stage.addEventListener('pointerdown', (event) => this.#down(event));
     stage.addEventListener('pointermove', (event) => this.#moved(event));
     for (const end of ['pointerup', 'pointercancel']) {
@@ -56,12 +65,12 @@ export class Viewer {
     stage.addEventListener('dblclick', (event) => this.zoomTo(this.#zoom > 1 ? 1 : CLOSE_UP, this.#point(event)));
     stage.addEventListener('wheel', (event) => this.#wheel(event), { passive: false });
     stage.addEventListener('keydown', (event) => this.#key(event));
-    button('zoom-in').addEventListener('click', () => this.zoomTo(this.#zoom * 1.4));
-    button('zoom-out').addEventListener('click', () => this.zoomTo(this.#zoom / 1.4));
-    button('invert').addEventListener('click', () => this.#set({ invert: !this.#window.invert }));
-    button('reset').addEventListener('click', () => this.reset());
-    button('tool-window').addEventListener('click', () => this.#use('window'));
-    button('tool-move').addEventListener('click', () => this.#use('move'));
+    button('zoom-in', root).addEventListener('click', () => this.zoomTo(this.#zoom * 1.4));
+    button('zoom-out', root).addEventListener('click', () => this.zoomTo(this.#zoom / 1.4));
+    button('invert', root).addEventListener('click', () => this.#set({ invert: !this.#window.invert }));
+    button('reset', root).addEventListener('click', () => this.reset());
+    button('tool-window', root).addEventListener('click', () => this.#use('window'));
+    button('tool-move', root).addEventListener('click', () => this.#use('move'));
     this.#brightness.addEventListener('input', () => this.#set({ brightness: this.#brightness.valueAsNumber }));
     this.#contrast.addEventListener('input', () => this.#set({ contrast: this.#contrast.valueAsNumber }));
     this.#use('window');
@@ -124,7 +133,7 @@ export class Viewer {
     this.#place = { x: 0, y: 0 };
     this.#set(AS_READ);
     this.#arrange();
-    if (!quiet) announce('The film is shown as it was read.');
+    if (!quiet) announce('The film is shown as it was read.', this.#root);
   }
 
   /**
@@ -147,8 +156,8 @@ export class Viewer {
   #use(tool) {
     this.#tool = tool;
     this.#stage.dataset.tool = tool;
-    button('tool-window').setAttribute('aria-pressed', String(tool === 'window'));
-    button('tool-move').setAttribute('aria-pressed', String(tool === 'move'));
+    button('tool-window', this.#root).setAttribute('aria-pressed', String(tool === 'window'));
+    button('tool-move', this.#root).setAttribute('aria-pressed', String(tool === 'move'));
   }
 
   /** @param {Partial<import('./picture.js').Window>} change */
@@ -159,7 +168,7 @@ export class Viewer {
     this.#window = next;
     this.#brightness.value = String(next.brightness);
     this.#contrast.value = String(next.contrast);
-    button('invert').setAttribute('aria-pressed', String(next.invert));
+    button('invert', this.#root).setAttribute('aria-pressed', String(next.invert));
     this.#tell();
     // At most once a frame, however many events a pointer sends.
     this.#frame ||= requestAnimationFrame(() => {
@@ -285,11 +294,11 @@ export class Viewer {
       this.#set({ invert: !invert });
     } else if (event.key.toLowerCase() === 'm') {
       this.#use(this.#tool === 'window' ? 'move' : 'window');
-      announce(this.#tool === 'move' ? 'Dragging moves the film.' : 'Dragging changes brightness and contrast.');
+      announce(this.#tool === 'move' ? 'Dragging moves the film.' : 'Dragging changes brightness and contrast.', this.#root);
     } else {
       return;
     }
     event.preventDefault();
-    void breathe().then(() => event.key !== '0' && event.key.toLowerCase() !== 'm' && announce(this.#readout.textContent ?? ''));
+    void breathe().then(() => event.key !== '0' && event.key.toLowerCase() !== 'm' && announce(this.#readout.textContent ?? '', this.#root));
   }
 }
