@@ -253,20 +253,20 @@ fn published(darkcovidnet: &[CrossValidationReport; 2], tutorial: &TutorialRepor
     };
     for (report, folds) in darkcovidnet.iter().zip(["by image, as published", "by patient"]) {
         let by_image = folds != "by patient";
-        let protocol = format!("DarkCovidNet set (Ozturk et al. 2020), 5 folds {folds}");
+        let protocol = format!("DarkCovidNet set (Ozturk et al. 2020), 5 folds {folds}; {}", aims::network(report));
         let mut row = |figure: &str, published: &str, here: Estimate, trivial: String| {
             let published = if by_image { published } else { "-" };
             let cells = [Cell::text(figure), Cell::text(published), Cell::Figure(here), Cell::text(trivial)];
             table.rows.push([Cell::text(&protocol)].into_iter().chain(cells).collect());
         };
-        row("accuracy, 3 labels", "0.870", report.pooled.accuracy, trivial(report, "accuracy"));
+        row("accuracy, 3 labels", "0.870", report.pooled.accuracy, trivial(report, "accuracy ("));
         let pair = "covid/normal";
         let binary = report.binary_accuracy.get(pair).copied().unwrap_or_default();
-        row(&format!("accuracy, {pair}"), "0.981", binary, trivial(report, &format!("accuracy {pair}")));
+        row(&format!("accuracy, {pair}"), "0.981", binary, trivial(report, &format!("accuracy between {pair}")));
     }
     let accuracy = tutorial.figures.get("accuracy");
     table.rows.push(vec![
-        Cell::text(format!("a tutorial of 2020: 10 test films, {} seeds", tutorial.seeds.len())),
+        Cell::text(format!("a tutorial of 2020: 10 test films, {} seeds; {}", tutorial.seeds.len(), tutorial.backbone)),
         Cell::text("accuracy"),
         Cell::text(accuracy.and_then(|figure| figure.published.value).map_or("-".into(), |v| format!("{v:.3}"))),
         Cell::Figure(accuracy.map(|figure| figure.one_test).unwrap_or_default()),

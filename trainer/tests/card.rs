@@ -36,9 +36,12 @@ fn a_readme_without_its_marks_is_refused() {
 
 /// The anchors of a Markdown file's headings, as GitHub makes them.
 fn anchors(markdown: &str) -> Vec<String> {
-    let headings = markdown.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#')));
+    let headings = markdown
+        .lines()
+        .filter_map(|line| line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#')));
     let anchor = |heading: &str| {
-        let kept = heading.to_lowercase().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>();
+        let kept =
+            heading.to_lowercase().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>();
         kept.replace(' ', "-")
     };
     headings.map(anchor).collect()
@@ -65,12 +68,18 @@ fn every_item_of_the_checklists_is_answered_or_said_not_to_apply() {
             let (path, anchor) = pointer.split_once('#').unwrap_or((pointer, ""));
             let text = read(path);
             assert_eq!(path.ends_with(".md"), !anchor.is_empty(), "{name}: a heading for Markdown, and only for it");
-            assert!(anchor.is_empty() || anchors(&text).iter().any(|known| known == anchor), "{name}: no heading {pointer}");
+            assert!(
+                anchor.is_empty() || anchors(&text).iter().any(|known| known == anchor),
+                "{name}: no heading {pointer}"
+            );
         }
     }
 }
 
 #[test]
 fn anchors_are_made_as_github_makes_them() {
-    assert_eq!(anchors("# A title: one, two\ntext # no\n## Second-level `x`\n#none\n"), ["a-title-one-two", "second-level-x"]);
+    assert_eq!(
+        anchors("# A title: one, two\ntext # no\n## Second-level `x`\n#none\n"),
+        ["a-title-one-two", "second-level-x"]
+    );
 }
