@@ -97,7 +97,7 @@ pub fn run(args: &CardArgs) -> Result<()> {
     Ok(())
 }
 
-/// The template with every `{{name}}` replaced.
+/// The template with every `{{name}}` replaced; white space at the end of a text is dropped.
 ///
 /// # Errors
 /// For a name that has no text, or a text that the template leaves out.
@@ -108,7 +108,7 @@ pub fn fill(template: &str, values: &BTreeMap<&'static str, String>) -> Result<S
         let Some(value) = values.get(name) else { bail!("the template asks for {{{{{name}}}}}, which is not known") };
         used.push(name);
         text += before;
-        text += value;
+        text += value.trim_end();
         rest = after;
     }
     if let Some(left) = values.keys().find(|name| !used.contains(name)) {

@@ -8,13 +8,14 @@ use std::time::Instant;
 use trainer::bootstrap::Bootstrap;
 use trainer::calibrate::operating_points;
 use trainer::conformal;
+use trainer::failures;
 use trainer::metrics::Prediction;
 use trainer::output::{Baseline, CrossValidationReport, write_all, write_evaluation};
 use trainer::plots::{EpochRecord, training_curves};
 use trainer::refusals::{OodImage, SpoiltFilm, SpoiltReport};
 use trainer::report::{Given, Protocol, Report};
 use trainer::spoilt::Spoilt;
-use trainer::tables::{markdown_table, terminal_table};
+use trainer::tables::{Cell, markdown_table, terminal_table};
 
 fn classes() -> Vec<String> {
     ["covid", "normal", "pneumonia"].map(String::from).to_vec()
@@ -409,4 +410,39 @@ fn a_spoilt_film_is_named_by_its_own_code_and_a_negative_may_be_turned_back() {
     assert_eq!((turned.found.value, turned.named.value), (Some(0.75), Some(0.25)));
     assert_eq!((inverted.n, inverted.refused, inverted.repaired), (3, 1, 1));
     assert_eq!((inverted.found.value, inverted.named.value), (Some(2.0 / 3.0), Some(2.0 / 3.0)));
+}
+
+#[test]
+fn failures_are_the_largest_shares_and_the_lowest_ranks() {
+    let films = films(795);
+    let report = report(&films);
+    let of = |source: &'static str, label: usize| {
+        films.iter().filter(move |film| film.source == source && film.label == label)
+    };
+    let table = failures::confusions(&report);
+    let Cell::Figure(worst) = table.rows[0][4] else { panic!("{table:?}") };
+    let shares = ["siim", "nih", "ieee8023", "kermany", "bimcv", "figure1"].into_iter().flat_map(|source| {
+        (0..3).flat_map(move |label| (0..3).map(move |call| (source, label, call))).filter_map(
+            move |(source, label, call)| {
+                let n = of(source, label).count();
+                let wrong = of(source, label).filter(|film| film.call() == call).count();
+                (n >= 10 && call != label).then(|| wrong as f64 / n as f64)
+            },
+        )
+    });
+    assert_eq!(worst.value, shares.max_by(f64::total_cmp));
+
+    let lowest = failures::lowest(&report);
+    let Cell::Figure(auroc) = lowest.rows[0][3] else { panic!("{lowest:?}") };
+    let groups = report.sources.values().chain(report.subgroups.values().flat_map(|groups| groups.values()));
+    let all =
+        groups.filter(|group| group.n >= 30).flat_map(|group| group.auroc.values().filter_map(|auroc| auroc.value));
+    assert_eq!(auroc.value, all.min_by(f64::total_cmp));
+
+    // Too sure by: the mean probability of the calls less the share of right ones, in each source.
+    for (source, group) in &report.sources {
+        let sure = |film: &&Prediction| film.probability(film.call()) - f64::from(u8::from(film.call() == film.label));
+        let expected: f64 = films.iter().filter(|film| film.source == *source).map(|film| sure(&film)).sum();
+        assert!((group.overconfidence.value.unwrap() - expected / group.n as f64).abs() < 1e-9, "{source}");
+    }
 }
