@@ -11,7 +11,7 @@ use crate::tools;
 use crate::web::{self, MODULES};
 
 /// What the package has from the page, besides the programs.
-const SOURCES: [&str; 21] = [
+const SOURCES: [&str; 22] = [
     "app/answer.js",
     "app/dom.js",
     "app/measured.js",
@@ -32,6 +32,7 @@ const SOURCES: [&str; 21] = [
     "node.js",
     "programs.js",
     "source.js",
+    "trusted.js",
     "worker.js",
 ];
 
