@@ -42,7 +42,7 @@ test('npm packs exactly these files, and would publish them', () => {
   const wanted = [
     ...modules.flatMap((name) => [`${name}.js`, `${name}.d.ts`]).filter((name) => !/^node.*\.d\.ts$/.test(name)),
     ...programs.flatMap((name) => ['deepbreath.d.ts', 'deepbreath.js', 'deepbreath_bg.wasm'].map((file) => `generated/${name}/${file}`)),
-    'CHANGELOG.md', 'COOKBOOK.md', 'LICENSE-APACHE', 'LICENSE-MIT', 'NOTICE', 'README.md', 'deep-breath.d.ts', 'deep-breath-frame.d.ts',
+    'CHANGELOG.md', 'COOKBOOK.md', 'LICENSE-APACHE', 'app/host.d.ts', 'LICENSE-MIT', 'NOTICE', 'README.md', 'deep-breath.d.ts', 'deep-breath-frame.d.ts',
     ...['classify.mjs', 'plain.html', 'react.jsx', 'ten-lines.html'].map((name) => `examples/${name}`), 'package.json',
   ];
   assert.deepEqual(names, wanted.sort());
