@@ -237,7 +237,7 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
     );
     section(&mut text, "Lowest AUROCs", "Among sources and subgroups of 30 films or more.", &failures::lowest(report));
     if let Some(leakage) = &report.leakage {
-        let _ = writeln!(text, "<h2>Do films leak between the splits?</h2>\n<p>{}</p>", escape(&leakage.to_string()));
+        let _ = writeln!(text, "<h2>Do films leak between the splits?</h2>\n<p>{}</p>", escape(leakage.to_string()));
     }
     section(&mut text, "All headline figures", "", &tables::headline(report));
     text + &protocol(report) + &glossary()
