@@ -161,7 +161,7 @@ describe('a site with the package, answering as the trainer does', () => {
   });
 
   test('with Rollup, and the files that are fetched copied beside the bundle', async (context) => {
-    const [{ rollup }, { nodeResolve }] = await Promise.all([import('@rollup/wasm-node'), import('@rollup/plugin-node-resolve')]);
+    const [{ rollup }, { nodeResolve }] = await Promise.all([import('rollup'), import('@rollup/plugin-node-resolve')]);
     const folder = site('rollup', page('main.js'));
     const bundle = await rollup({ input: path.join(made.folder, 'main.js'), plugins: [nodeResolve({ browser: true })] });
     await bundle.write({ dir: folder });
