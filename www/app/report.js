@@ -43,7 +43,7 @@ export const report = {
     {
       name: 'balanced',
       finding: 'pneumonia',
-      threshold: 0.24168850481510162,
+      threshold: 0.2416885048151016,
       sensitivity: { value: 0.878, low: 0.8067, high: 0.9381 },
       specificity: { value: 0.8512, low: 0.8214, high: 0.8799 },
     },
