@@ -121,6 +121,7 @@ pub(super) mod tests {
             probabilities: vec![probability, 1.0 - probability],
             refused: false,
             set: Vec::new(),
+            distance: None,
         }
     }
 

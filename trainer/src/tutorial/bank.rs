@@ -71,7 +71,7 @@ impl Bank {
                     return ModelInput::from_plane(plane);
                 }
                 // Not `ModelInput::from_plane`: the protocol divides by 255 and stops there.
-                ModelInput { values: plane.repeat(3) }
+                ModelInput { values: plane.repeat(3), blank: false }
             };
             let inputs: Vec<ModelInput> = batch.par_iter().map(input).collect();
             let map = model.feature_map(ModelInput::to_batch(&inputs, device), NormMode::Frozen);
