@@ -92,6 +92,16 @@ export interface Assessment {
   weights: string;
 }
 
+/** What the network makes of a film with parts covered: numbers for an experiment, not an answer. */
+export interface Judged {
+  /** In the order of the weights file; the probabilities' sum is 1. */
+  findings: Finding[];
+  /** Label of the finding that would be called, or null. */
+  call: string | null;
+  /** Whether an image like this would be refused. */
+  refused: boolean;
+}
+
 /** What to compute besides the probabilities. */
 export interface ClassifyOptions {
   /** A saliency map for each finding; by default none. */

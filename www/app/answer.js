@@ -1,11 +1,20 @@
 // The answer beside the film: what the network says, how far it was measured to be right, how the film was read.
 
 import { announce, element, make } from './dom.js';
-import { facts, findingName, percent, problem, reasonText, verdict, wholePercent } from './words.js';
+import { Prevalence } from './prevalence.js';
+import { facts, findingName, oneOf, percent, problem, reasonText, setMeaning, verdict, wholePercent } from './words.js';
 
 /** @typedef {import('../client.js').Assessment} Assessment */
 /** @typedef {import('./measured.js').Interval} Interval */
 /** @typedef {import('./measured.js').Rates} Rates */
+
+/**
+ * @typedef {object} Known
+ * @property {(label: string, weights: string) => Rates | undefined} rates
+ * @property {boolean} gated
+ * @property {string[]} classes
+ * @property {import('./measured.js').Metadata['conformal']} conformal
+ */
 
 const PARTS = ['waiting', 'working', 'error', 'assessment'];
 
@@ -18,14 +27,15 @@ export class Answer {
   /** @type {((label: string, weights: string) => Rates | undefined)} */
   #rates = () => undefined;
   #gated = false;
+  /** @type {Known['conformal']} */
+  #conformal;
+  #prevalence = new Prevalence();
 
-  /**
-   * Takes what the weights say about themselves.
-   * @param {{ rates: (label: string, weights: string) => Rates | undefined, gated: boolean, classes: string[] }} known
-   */
-  know({ rates, gated, classes }) {
+  /** Takes what the weights say about themselves. @param {Known} known */
+  know({ rates, gated, classes, conformal }) {
     this.#rates = rates;
     this.#gated = gated;
+    this.#conformal = conformal;
     const list = make('ul', 'findings ghost');
     list.append(...classes.map((label) => this.#row(label, undefined, '', false)));
     element('known', HTMLElement).replaceChildren(list);
@@ -67,7 +77,10 @@ export class Answer {
     const findings = assessment.refused ? [] : assessment.findings;
     element('findings', HTMLElement).replaceChildren(...findings.map(({ label, probability }) =>
       this.#row(label, probability, assessment.weights, label === assessment.call)));
-    this.#explain(findings.map(({ label }) => this.#rates(label, assessment.weights)));
+    const rates = findings.map(({ label }) => this.#rates(label, assessment.weights));
+    this.#explain(rates);
+    this.#tellSet(assessment);
+    this.#offerPrevalence(assessment.call, findings, rates);
     element('unchecked', HTMLElement).hidden = this.#gated || assessment.refused;
     element('notes', HTMLElement).replaceChildren(...assessment.provenance.notes.map((note) => make('li', '', note)));
     element('facts', HTMLElement).replaceChildren(
@@ -75,6 +88,27 @@ export class Answer {
     show('assessment');
     const numbers = findings.map(({ label, probability }) => `${findingName(label)} ${percent(probability)}`);
     announce(`${assessment.file}. ${eyebrow}: ${headline}. ${numbers.join(', ')}. Not a diagnosis.`);
+  }
+
+  /** The findings that stay possible, if the weights have such sets. @param {Assessment} assessment */
+  #tellSet({ predictionSet }) {
+    const conformal = this.#conformal;
+    element('set', HTMLElement).hidden = !predictionSet || !conformal;
+    if (!predictionSet || !conformal) return;
+    element('set-labels', HTMLElement).textContent = `Possible: ${oneOf(predictionSet)}`;
+    element('set-meaning', HTMLElement).textContent = setMeaning(predictionSet.length, conformal);
+  }
+
+  /** @param {string | null} call @param {Assessment['findings']} findings @param {(Rates | undefined)[]} rates */
+  #offerPrevalence(call, findings, rates) {
+    /** @type {Map<string, Rates>} */
+    const measured = new Map();
+    for (const [index, { label }] of findings.entries()) {
+      const one = rates[index];
+      if (one) measured.set(label, one);
+    }
+    const likeliest = findings.toSorted((a, b) => b.probability - a.probability)[0]?.label;
+    this.#prevalence.offer(measured, call ?? likeliest);
   }
 
   /**

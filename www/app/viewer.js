@@ -37,13 +37,16 @@ export class Viewer {
   #zoom = 1;
   /** @type {Point} Where the film's centre lies, from the stage's centre, in pixels. */
   #place = { x: 0, y: 0 };
-  /** @type {'window' | 'move'} */
+  /** @type {'window' | 'move' | 'paint'} */
   #tool = 'window';
   #frame = 0;
 
   /** @type {Map<number, Point>} Pointers that are down. */
   #pointers = new Map();
   #travelled = 0;
+
+  /** @type {(from: Point, to: Point) => void} Hears each stroke of the paint tool, in fractions of the film. */
+  onPaint = () => {};
 
   constructor() {
     const stage = this.#stage;
@@ -53,7 +56,7 @@ export class Viewer {
       stage.addEventListener(end, (event) => this.#up(/** @type {PointerEvent} */ (event)));
     }
     stage.addEventListener('contextmenu', (event) => event.preventDefault());
-    stage.addEventListener('dblclick', (event) => this.zoomTo(this.#zoom > 1 ? 1 : CLOSE_UP, this.#point(event)));
+    stage.addEventListener('dblclick', (event) => this.#tool === 'paint' || this.zoomTo(this.#zoom > 1 ? 1 : CLOSE_UP, this.#point(event)));
     stage.addEventListener('wheel', (event) => this.#wheel(event), { passive: false });
     stage.addEventListener('keydown', (event) => this.#key(event));
     button('zoom-in').addEventListener('click', () => this.zoomTo(this.#zoom * 1.4));
@@ -62,6 +65,7 @@ export class Viewer {
     button('reset').addEventListener('click', () => this.reset());
     button('tool-window').addEventListener('click', () => this.#use('window'));
     button('tool-move').addEventListener('click', () => this.#use('move'));
+    button('tool-paint').addEventListener('click', () => this.#use('paint'));
     this.#brightness.addEventListener('input', () => this.#set({ brightness: this.#brightness.valueAsNumber }));
     this.#contrast.addEventListener('input', () => this.#set({ contrast: this.#contrast.valueAsNumber }));
     this.#use('window');
@@ -88,6 +92,27 @@ export class Viewer {
   /** Whether no film is on the lightbox. */
   get empty() {
     return !this.#plane;
+  }
+
+  /** What dragging does. */
+  get tool() {
+    return this.#tool;
+  }
+
+  /** The film's width and height, in pixels. */
+  get size() {
+    return { width: this.#plane?.width ?? 1, height: this.#plane?.height ?? 1 };
+  }
+
+  /** Offers the paint tool and takes it up, or puts it away. @param {boolean} painting */
+  set painting(painting) {
+    button('tool-paint').hidden = !painting;
+    this.#use(painting ? 'paint' : 'window');
+  }
+
+  /** Where a pointer is, in fractions of the film. @param {MouseEvent} event */
+  filmPoint(event) {
+    return this.#onFilm(this.#point(event));
   }
 
   /** Takes the film away. */
@@ -143,12 +168,11 @@ export class Viewer {
     this.#arrange();
   }
 
-  /** @param {'window' | 'move'} tool */
+  /** @param {'window' | 'move' | 'paint'} tool */
   #use(tool) {
     this.#tool = tool;
     this.#stage.dataset.tool = tool;
-    button('tool-window').setAttribute('aria-pressed', String(tool === 'window'));
-    button('tool-move').setAttribute('aria-pressed', String(tool === 'move'));
+    for (const one of ['window', 'move', 'paint']) button(`tool-${one}`).setAttribute('aria-pressed', String(tool === one));
   }
 
   /** @param {Partial<import('./picture.js').Window>} change */
@@ -197,6 +221,7 @@ export class Viewer {
     this.#place = { x: clamp(this.#place.x, -reach.x, reach.x), y: clamp(this.#place.y, -reach.y, reach.y) };
     this.#sheet.style.width = `${width}px`;
     this.#sheet.style.height = `${height}px`;
+    this.#sheet.style.setProperty('--zoom', String(this.#zoom));
     this.#sheet.style.transform = `translate(-50%, -50%) translate(${this.#place.x}px, ${this.#place.y}px) scale(${this.#zoom})`;
     this.#tell();
   }
@@ -205,6 +230,12 @@ export class Viewer {
   #pan(by) {
     this.#place = { x: this.#place.x + by.x, y: this.#place.y + by.y };
     this.#arrange();
+  }
+
+  /** @param {Point} point From the stage's centre, in pixels. @returns {Point} In fractions of the film. */
+  #onFilm({ x, y }) {
+    const { width, height } = this.#fitted();
+    return { x: 0.5 + (x - this.#place.x) / (width * this.#zoom), y: 0.5 + (y - this.#place.y) / (height * this.#zoom) };
   }
 
   /** From the stage's centre, in pixels. @param {MouseEvent} event @returns {Point} */
@@ -234,6 +265,8 @@ export class Viewer {
       this.#pinch(other, before, now);
     } else if (this.#tool === 'move' || event.shiftKey || event.buttons & 6) {
       this.#pan(by);
+    } else if (this.#tool === 'paint') {
+      if (this.#travelled > CLICK) this.onPaint(this.#onFilm(before), this.#onFilm(now));
     } else if (this.#travelled > CLICK) {
       const { clientWidth, clientHeight } = this.#stage;
       const { brightness, contrast } = this.#window;
@@ -252,6 +285,7 @@ export class Viewer {
   #up(event) {
     const at = this.#pointers.get(event.pointerId);
     this.#pointers.delete(event.pointerId);
+    if (at && this.#tool === 'paint' && this.#travelled <= CLICK && event.type === 'pointerup') this.onPaint(this.#onFilm(at), this.#onFilm(at));
     // Moving needs no drag: a click brings its place to the middle.
     if (at && this.#tool === 'move' && this.#travelled <= CLICK && this.#zoom > 1 && event.type === 'pointerup') {
       this.#pan({ x: -at.x, y: -at.y });
@@ -284,8 +318,9 @@ export class Viewer {
     } else if (event.key.toLowerCase() === 'i') {
       this.#set({ invert: !invert });
     } else if (event.key.toLowerCase() === 'm') {
-      this.#use(this.#tool === 'window' ? 'move' : 'window');
-      announce(this.#tool === 'move' ? 'Dragging moves the film.' : 'Dragging changes brightness and contrast.');
+      const plain = button('tool-paint').hidden ? 'window' : 'paint';
+      this.#use(this.#tool === 'move' ? plain : 'move');
+      announce({ move: 'Dragging moves the film.', paint: 'Dragging paints.', window: 'Dragging changes brightness and contrast.' }[this.#tool]);
     } else {
       return;
     }

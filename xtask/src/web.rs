@@ -16,8 +16,8 @@ pub(crate) const WEIGHTS_VARIABLE: &str = "DEEPBREATH_WEIGHTS";
 /// The released weights.
 const RELEASED_WEIGHTS: &str = "weights/deepbreath.safetensors";
 
-/// The wasm modules, by the name of the engine, with the features of the crate. The page loads one of them.
-pub(crate) const MODULES: [(&str, &str); 1] = [("cpu", "cpu,dicom")];
+/// The wasm modules, by the name of the engine, with the features of the crate. A visitor without a GPU loads the first only.
+pub(crate) const MODULES: [(&str, &str); 2] = [("cpu", "cpu,dicom"), ("webgpu", "webgpu,dicom")];
 
 /// What builds a wasm module, besides the features. `--package` keeps the trainer's features out of it.
 pub(crate) const WASM_BUILD: [&str; 8] = [
