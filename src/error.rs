@@ -111,6 +111,12 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// A mask that does not lie on the grid of the network's input.
+    #[error("mask: {reason}. Give one byte for each cell of the network's input, row by row")]
+    Mask {
+        /// What does not fit.
+        reason: String,
+    },
     /// The network could not be run, or its results are wrong.
     #[error("{backend} backend: {reason}")]
     Inference {
@@ -159,6 +165,7 @@ impl Error {
             Self::NoPixelData { .. } => "no-pixel-data",
             Self::DicomNotBuilt { .. } => "dicom-not-built",
             Self::Weights { .. } => "weights",
+            Self::Mask { .. } => "mask",
             Self::Inference { .. } => "inference",
             Self::Verification { .. } => "verification",
             Self::NoGpu { .. } => "no-gpu",

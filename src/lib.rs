@@ -5,6 +5,8 @@
 pub mod classifier;
 pub mod decision;
 pub mod error;
+pub mod lungs;
+pub mod mask;
 pub mod model;
 pub mod ops;
 pub mod preprocess;
@@ -16,4 +18,5 @@ pub mod weights;
 
 pub use classifier::{Assessment, Classifier, Judgement, Options};
 pub use error::Error;
+pub use mask::Mask;
 pub use radiograph::Radiograph;

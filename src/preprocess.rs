@@ -87,6 +87,13 @@ impl ModelInput {
     }
 }
 
+/// Steps 1 and 2: the film as the network sees it but for the normalisation, `SIDE * SIDE` values in 0..=1, row-major.
+pub fn grey_plane(radiograph: &Radiograph) -> Vec<f32> {
+    let mut plane = resize(&radiograph.pixels, radiograph.width, radiograph.height, SIDE, SIDE);
+    stretch(&mut plane);
+    plane
+}
+
 /// Maps the lower and upper percentile of `plane` to 0 and 1 and clips beyond; a flat plane becomes 0.
 fn stretch(plane: &mut [f32]) {
     let mut sorted = plane.to_vec();
