@@ -34,6 +34,10 @@ export interface Saliency {
 /** How an image was read. Holds no patient data; what a format has no place for is null. */
 export interface Provenance {
   format: 'png' | 'jpeg' | 'webp' | 'bmp' | 'tiff' | 'dicom';
+  /** Columns of the film as read, upright. */
+  width: number;
+  /** Rows of the film as read. */
+  height: number;
   /** Bits of one sample as stored. */
   bits: number;
   /** Samples of one pixel as stored: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha or CMYK. */

@@ -34,7 +34,7 @@ export function toCsv(films, origin) {
       refused ? undefined : assessment?.findings.find((finding) => finding.label === label)?.probability;
     return [name, refused ? 'refused' : state, assessment?.call, ...findings.map(probability),
       assessment?.predictionSet?.join('; '), assessment?.reasons.map(({ code }) => code).join(' '), error?.code, error?.message,
-      ...['format', 'width', 'height', 'bits'].map((name) => assessment?.provenance[name]),
+      assessment?.provenance.format, assessment?.provenance.width, assessment?.provenance.height, assessment?.provenance.bits,
       assessment && Math.round(assessment.timings.total), time, assessment?.weights ?? origin.weights,
       assessment?.backend ?? origin.backend, origin.version, JSON.stringify(origin.settings)];
   });
