@@ -57,6 +57,9 @@ pub struct Assessment {
     pub file: String,
     /// Every finding with its probability, in the order of the classes; the probabilities' sum is 1.
     pub findings: Vec<Finding>,
+    /// The findings that stay possible at the coverage that the weights state, in the order of the classes and never
+    /// empty; `null` if the weights state none or the image was refused. See [`crate::decision::prediction_set`].
+    pub prediction_set: Option<Vec<String>>,
     /// The finding that is called, or none.
     pub call: Option<String>,
     /// Whether the image was refused as not of the kind that the model knows; its probabilities then mean nothing.
@@ -102,17 +105,19 @@ pub struct Timings {
 }
 
 impl Assessment {
-    /// The line of `trainer predict --json`: `{file, refused, probabilities: {label: p}, call, reasons, weights,
-    /// backend, provenance}`, in this order; labels in alphabetical order.
+    /// The line of `trainer predict --json`: `{file, refused, probabilities: {label: p}, predictionSet, call,
+    /// reasons, weights, backend, provenance}`, in this order; probabilities by label in alphabetical order.
     ///
     /// # Panics
     /// Never: every part is plain data.
     pub fn to_json_line(&self) -> String {
         #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
         struct Line<'a> {
             file: &'a str,
             refused: bool,
             probabilities: BTreeMap<&'a str, f32>,
+            prediction_set: Option<&'a [String]>,
             call: Option<&'a str>,
             reasons: &'a [Reason],
             weights: &'a str,
@@ -123,6 +128,7 @@ impl Assessment {
             file: &self.file,
             refused: self.refused,
             probabilities: self.findings.iter().map(|finding| (finding.label.as_str(), finding.probability)).collect(),
+            prediction_set: self.prediction_set.as_deref(),
             call: self.call.as_deref(),
             reasons: &self.reasons,
             weights: &self.weights,
@@ -219,7 +225,7 @@ impl Classifier {
         let forward = milliseconds(lap);
 
         let lap = Instant::now();
-        let Decision { probabilities, call, refused, reasons } = decide(&logits, &self.metadata, gate);
+        let Decision { probabilities, prediction_set, call, refused, reasons } = decide(&logits, &self.metadata, gate);
         let saliency = if options.saliency { self.saliency(output.features).await? } else { Vec::new() };
         let explain = milliseconds(lap);
 
@@ -227,6 +233,7 @@ impl Classifier {
         Ok(Assessment {
             file: file.into(),
             findings: findings.map(|(label, probability)| Finding { label, probability }).collect(),
+            prediction_set,
             call,
             refused,
             reasons,

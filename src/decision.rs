@@ -8,13 +8,16 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::weights::{Metadata, OperatingPoint};
+use crate::weights::{Conformal, Metadata, OperatingPoint};
 
 /// The answer for one image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     /// One probability for each class, in the order of the classes; their sum is 1.
     pub probabilities: Vec<f32>,
+    /// The findings that stay possible, in the order of the classes, see [`prediction_set`]; `None` if the weights have
+    /// no thresholds for it or the image was refused.
+    pub prediction_set: Option<Vec<String>>,
     /// The finding that is called, if any.
     pub call: Option<String>,
     /// Whether the image was refused as out of distribution; then there is no call.
@@ -105,18 +108,38 @@ pub fn probabilities(logits: &[f32], temperature: f32) -> Vec<f32> {
     powers.iter().map(|power| power / sum).collect()
 }
 
+/// The classes that stay possible, as indices in their order: those whose probability reaches their threshold, and the
+/// most probable one (of equals, the first) where none does.
+///
+/// Split-conformal prediction, class by class (Vovk 2012, "Conditional validity of inductive conformal predictors";
+/// Sadinle et al. 2019, "Least ambiguous set-valued classifiers with bounded error levels"; Angelopoulos and Bates 2021,
+/// "A gentle introduction to conformal prediction", 4.1): of the films of each class, at least [`Conformal::coverage`]
+/// have a set with that class, on average over calibrations, **if** they could be exchanged with the calibration films.
+/// Those of another hospital cannot, and nothing is promised for them. Filling empty sets can only raise the coverage.
+pub fn prediction_set(probabilities: &[f32], conformal: &Conformal) -> Vec<usize> {
+    let reached = |class: &usize| probabilities[*class] >= conformal.thresholds[*class];
+    let set: Vec<usize> = (0..probabilities.len()).filter(reached).collect();
+    if !set.is_empty() {
+        return set;
+    }
+    let likelier = |best: usize, class: usize| if probabilities[class] > probabilities[best] { class } else { best };
+    (0..probabilities.len()).reduce(likelier).into_iter().collect()
+}
+
 /// The answer for `logits`, one for each class of `metadata`. Without a `gate` no image is refused.
 pub fn decide(logits: &[f32], metadata: &Metadata, gate: Option<Gate>) -> Decision {
     let probabilities = probabilities(logits, metadata.temperature);
     if let Some(gate) = gate.filter(Gate::refuses) {
         let reasons = vec![Reason::OutOfDistribution(gate)];
-        return Decision { probabilities, call: None, refused: true, reasons };
+        return Decision { probabilities, prediction_set: None, call: None, refused: true, reasons };
     }
     let (call, reasons) = match call(&probabilities, &metadata.classes, &metadata.operating_points) {
         Ok(finding) => (Some(finding), Vec::new()),
         Err(reason) => (None, vec![reason]),
     };
-    Decision { probabilities, call, refused: false, reasons }
+    let set = metadata.conformal.as_ref().map(|conformal| prediction_set(&probabilities, conformal));
+    let prediction_set = set.map(|set| set.into_iter().map(|class| metadata.classes[class].clone()).collect());
+    Decision { probabilities, prediction_set, call, refused: false, reasons }
 }
 
 fn call(probabilities: &[f32], classes: &[String], points: &[OperatingPoint]) -> Result<String, Reason> {
@@ -199,6 +222,25 @@ mod tests {
             Ok("pneumonia".to_owned()),
             "only balanced points call"
         );
+    }
+
+    #[test]
+    fn sets_hold_what_reaches_its_threshold_and_are_never_empty() {
+        let conformal = Conformal { coverage: 0.9, thresholds: vec![0.2, 0.5, 0.3], n: 30, data: "made up".into() };
+        for (probabilities, expected) in [
+            ([0.2, 0.5, 0.3], vec![0, 1, 2]),
+            ([0.25, 0.45, 0.3], vec![0, 2]),
+            ([0.1, 0.8, 0.1], vec![1]),
+            ([0.19, 0.49, 0.29], vec![1]),
+            ([0.1, 0.1, 0.1], vec![0]),
+        ] {
+            assert_eq!(prediction_set(&probabilities, &conformal), expected, "{probabilities:?}");
+        }
+        let metadata = Metadata { conformal: Some(conformal), ..crate::weights::tests::metadata() };
+        let set = |gate| decide(&[0.0, 1.0, 1.0], &metadata, gate).prediction_set;
+        assert_eq!(set(None), Some(vec!["pneumonia".to_owned()]));
+        assert_eq!(set(Some(Gate { distance: 2.0, limit: 1.0 })), None);
+        assert_eq!(decide(&[0.0; 3], &crate::weights::tests::metadata(), None).prediction_set, None);
     }
 
     #[test]

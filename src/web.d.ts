@@ -78,6 +78,11 @@ export interface Assessment {
   file: string;
   /** In the order of the weights file; the probabilities' sum is 1. */
   findings: Finding[];
+  /**
+   * Labels of the findings that stay possible at the coverage that the weights state (`Metadata.conformal`), in the order
+   * of the classes and never empty; null if the weights state none or the image was refused.
+   */
+  predictionSet: string[] | null;
   /** Label of the finding that is called, or null. */
   call: string | null;
   /** The image is not of the kind that the model knows; the probabilities then mean nothing. */
@@ -130,6 +135,8 @@ export interface Metadata {
   golden: { pattern: string; digest: string; logits: number[]; tolerance: number }[];
   /** Refuses what is no frontal chest X-ray: distance = weight . features + bias, refused beyond the limit. */
   gate?: { weight: number[]; bias: number; limit: number; data: string };
+  /** Prediction sets: a class is in the set from its threshold on; the coverage is that of validation films, class by class. */
+  conformal?: { coverage: number; thresholds: number[]; n: number; data: string };
   measured: Measurement[];
   origin: Origin;
   licence: string;

@@ -32,6 +32,9 @@ pub struct Metadata {
     /// Refuses what is no frontal chest X-ray; without it every readable image gets an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateModel>,
+    /// Which findings stay possible at a stated coverage; without it there are no prediction sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conformal: Option<Conformal>,
     /// What the weights were measured to do.
     pub measured: Vec<Measurement>,
     /// Where the weights come from.
@@ -77,6 +80,21 @@ pub struct GateModel {
     /// Largest distance of an image that is answered.
     pub limit: f32,
     /// Which images the gate was fitted on, in words.
+    pub data: String,
+}
+
+/// Thresholds of split-conformal prediction sets, see [`crate::decision::prediction_set`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conformal {
+    /// Share of the films of each class whose set holds that class, at least, between 0 and 1: the guarantee for films
+    /// that could be exchanged with those it was calibrated on.
+    pub coverage: f32,
+    /// A class is in the set from this probability on, 0 to 1; one for each class.
+    pub thresholds: Vec<f32>,
+    /// How many films it was calibrated on.
+    pub n: usize,
+    /// Which films these were, in words.
     pub data: String,
 }
 
@@ -182,6 +200,12 @@ impl Metadata {
             let finite = gate.weight.iter().chain([&gate.bias, &gate.limit]).all(|value| value.is_finite());
             if gate.weight.len() != FEATURES || !finite {
                 return wrong(format!("a gate of {} finite weights for {FEATURES} features", gate.weight.len()));
+            }
+        }
+        if let Some(Conformal { coverage, thresholds, .. }) = &self.conformal {
+            let shares = thresholds.iter().all(|threshold| (0.0..=1.0).contains(threshold));
+            if !(*coverage > 0.0 && *coverage < 1.0) || thresholds.len() != self.classes.len() || !shares {
+                return wrong(format!("prediction sets of coverage {coverage} with thresholds {thresholds:?}"));
             }
         }
         for golden in &self.golden {

@@ -31,6 +31,7 @@ pub(crate) fn metadata() -> Metadata {
             tolerance: 1e-3,
         }],
         gate: None,
+        conformal: None,
         measured: vec![Measurement {
             name: "balanced_accuracy".into(),
             value: 0.875,

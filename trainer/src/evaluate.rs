@@ -11,7 +11,7 @@ use crate::calibrate::OperatingPoint;
 use crate::cli::EvaluateArgs;
 use crate::dataset::{Film, Manifest};
 use crate::metrics::Prediction;
-use crate::report::{OodReport, Protocol, Report};
+use crate::report::{Given, OodReport, Protocol, Report};
 use crate::train::{device, stop_on_interrupt};
 use crate::training::{check_interrupted, progress_bar};
 use crate::{films, gate, output, provenance, tables};
@@ -46,7 +46,9 @@ pub fn predict(classifier: &Classifier, films: &[&Film]) -> Result<Vec<Predictio
         for (film, Judgement { logits, gate }) in batch.iter().zip(judgements) {
             let probabilities = decision::probabilities(&logits, classifier.metadata().temperature);
             let refused = gate.is_some_and(|gate| gate.refuses());
-            predictions.push(Prediction { refused, ..Prediction::new(film, logits, probabilities) });
+            let conformal = classifier.metadata().conformal.as_ref();
+            let set = conformal.map(|conformal| decision::prediction_set(&probabilities, conformal)).unwrap_or_default();
+            predictions.push(Prediction { set, refused, ..Prediction::new(film, logits, probabilities) });
         }
         bar.set_position(predictions.len() as u64);
     }
@@ -115,7 +117,9 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
         weights: classifier.id().into(),
         ..Protocol::default()
     };
-    let report = Report::new(&predictions, &classes, &operating_points(&classifier), ood, protocol)?;
+    let points = operating_points(&classifier);
+    let given = Given { points: &points, conformal: classifier.metadata().conformal.as_ref(), ood };
+    let report = Report::new(&predictions, &classes, given, protocol)?;
     output::write_evaluation(&report, &predictions, &args.out)?;
     println!("{}", tables::terminal_table(&report));
     println!("report: {}", args.out.join("report.html").display());

@@ -97,6 +97,7 @@ pub(crate) mod tests {
             operating_points: Vec::new(),
             golden: Vec::new(),
             gate: None,
+            conformal: None,
             measured: Vec::new(),
             origin: Origin::default(),
             licence: "none".into(),

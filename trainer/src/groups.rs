@@ -61,6 +61,11 @@ impl Groups {
         Groups { keys, films }
     }
 
+    /// The films of a set.
+    pub(crate) fn films(&self, index: usize) -> &[usize] {
+        &self.films[index]
+    }
+
     /// Estimates of every group from the same resamples.
     pub(crate) fn measure(
         &self,
@@ -108,6 +113,8 @@ impl Groups {
             labels,
             accuracy: figures[&Quantity::Accuracy],
             balanced_accuracy: figures[&Quantity::BalancedAccuracy],
+            ece: figures[&Quantity::Ece],
+            overconfidence: figures[&Quantity::Overconfidence],
             auroc: pairs(figures, classes),
         }
     }

@@ -7,6 +7,7 @@ pub mod bootstrap;
 pub mod calibrate;
 pub mod checkpoint;
 pub mod cli;
+pub mod conformal;
 pub mod cross_validate;
 pub mod dataset;
 pub mod evaluate;

@@ -38,6 +38,16 @@ pub enum Quantity {
     PointSensitivity(usize),
     /// Specificity of an operating point.
     PointSpecificity(usize),
+    /// Mean probability of the calls less the share of right ones; above 0 the model is too sure.
+    Overconfidence,
+    /// Share of the films whose prediction set holds their label.
+    Coverage,
+    /// Mean number of findings in a prediction set.
+    SetSize,
+    /// [`Self::Coverage`] of the films of one label.
+    CoverageOf(usize),
+    /// [`Self::SetSize`] of the films of one label.
+    SetSizeOf(usize),
 }
 
 /// One set of films, ready to be measured with any weights.
@@ -58,6 +68,29 @@ struct Facts {
     confidence: f64,
     brier: f64,
     nll: f64,
+    /// Whether the prediction set holds the label, and how many findings it holds; none without a set.
+    set: Option<(bool, usize)>,
+}
+
+/// Sums over prediction sets, by resample.
+#[derive(Clone, Copy, Default)]
+struct Sets {
+    films: f64,
+    covered: f64,
+    findings: f64,
+}
+
+impl Sets {
+    fn add(&mut self, weight: u32, (covered, findings): (bool, usize)) {
+        let weight = f64::from(weight);
+        self.films += weight;
+        self.covered += weight * f64::from(u8::from(covered));
+        self.findings += weight * findings as f64;
+    }
+
+    fn mean(&self, sum: f64) -> Option<f64> {
+        (self.films > 0.0).then(|| sum / self.films)
+    }
 }
 
 impl Scope {
@@ -70,6 +103,7 @@ impl Scope {
             confidence: p.probability(p.call()),
             brier: p.brier(),
             nll: p.nll(),
+            set: (!p.set.is_empty()).then(|| (p.set.contains(&p.label), p.set.len())),
         };
         let reaches = |(class, point): &(usize, &OperatingPoint)| {
             let reached = films.clone().map(|(_, p)| p.probability(*class) >= point.threshold);
@@ -94,10 +128,15 @@ impl Scope {
     /// Measures everything with `weights[film]` of each film. The order of the figures depends on the scope only.
     pub fn measure(&self, weights: &[u32]) -> Vec<(Quantity, Option<f64>)> {
         let mut confusion = Confusion::new(self.classes);
-        let (mut brier, mut nll) = (0.0, 0.0);
+        let (mut brier, mut nll, mut confidence) = (0.0, 0.0, 0.0);
+        let mut sets = vec![Sets::default(); self.classes];
         for film in &self.films {
             let weight = weights[film.index];
             confusion.add(film.label, film.call, weight);
+            confidence += f64::from(weight) * film.confidence;
+            if let Some(set) = film.set {
+                sets[film.label].add(weight, set);
+            }
             brier += f64::from(weight) * film.brier;
             nll += f64::from(weight) * film.nll;
         }
@@ -119,7 +158,19 @@ impl Scope {
             (Quantity::Ece, ece(&bins)),
             (Quantity::Brier, mean(brier)),
             (Quantity::Nll, mean(nll)),
+            (Quantity::Overconfidence, mean(confidence).zip(confusion.accuracy()).map(|(sure, right)| sure - right)),
         ];
+        let all = sets.iter().fold(Sets::default(), |sum, set| Sets {
+            films: sum.films + set.films,
+            covered: sum.covered + set.covered,
+            findings: sum.findings + set.findings,
+        });
+        figures.push((Quantity::Coverage, all.mean(all.covered)));
+        figures.push((Quantity::SetSize, all.mean(all.findings)));
+        for (class, set) in sets.iter().enumerate() {
+            figures.push((Quantity::CoverageOf(class), set.mean(set.covered)));
+            figures.push((Quantity::SetSizeOf(class), set.mean(set.findings)));
+        }
         for (class, (ranking, auroc)) in self.rankings.iter().zip(&aurocs).enumerate() {
             figures.extend([
                 (Quantity::Auroc(class), *auroc),

@@ -35,6 +35,9 @@ pub struct Prediction {
     pub logits: Vec<f32>,
     /// Calibrated probabilities, `[C]`, each in 0..=1, summing to 1.
     pub probabilities: Vec<f32>,
+    /// Classes of the prediction set; empty if the weights make none.
+    #[serde(default)]
+    pub set: Vec<usize>,
     /// The out-of-distribution gate turned the film away (it still counts in every figure).
     pub refused: bool,
 }
@@ -51,6 +54,7 @@ impl Prediction {
             age_group: film.age_group.clone(),
             logits,
             probabilities,
+            set: Vec::new(),
             refused: false,
         }
     }

@@ -4,7 +4,7 @@ use crate::bootstrap::{Bootstrap, Estimate, Summary, patients, summary};
 use crate::metrics::Prediction;
 use crate::page;
 use crate::plots::{Figure, figures};
-use crate::report::{Protocol, Report};
+use crate::report::{Given, Protocol, Report};
 use crate::tables::{self, Cell, Table, terminal_table};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -115,9 +115,9 @@ impl CrossValidationReport {
         protocol: Protocol,
     ) -> Result<CrossValidationReport> {
         let all: Vec<Prediction> = folds.iter().flat_map(|(_, fold)| fold.clone()).collect();
-        let pooled = Report::new(&all, classes, &[], None, protocol.clone())?;
+        let pooled = Report::new(&all, classes, Given::default(), protocol.clone())?;
         let measure = |(name, predictions): &(String, Vec<Prediction>)| -> Result<FoldReport> {
-            let report = Report::new(predictions, classes, &[], None, protocol.clone())
+            let report = Report::new(predictions, classes, Given::default(), protocol.clone())
                 .with_context(|| format!("fold {name}"))?;
             Ok(FoldReport {
                 name: name.clone(),

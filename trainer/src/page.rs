@@ -14,7 +14,7 @@ pub const DISCLAIMER: &str = "For education and research, never a diagnosis. The
     and not for a patient in front of you.";
 
 /// Words of the report in plain language.
-const GLOSSARY: [(&str, &str); 14] = [
+const GLOSSARY: [(&str, &str); 15] = [
     (
         "Finding, label",
         "A finding is what the model says; the label is what the people who collected the film wrote down. Labels can be wrong, and then the model is marked down for being right.",
@@ -63,6 +63,10 @@ const GLOSSARY: [(&str, &str); 14] = [
     (
         "Operating point",
         "A threshold chosen beforehand on other patients. The screening one finds at least 90 % of them there and accepts more false alarms.",
+    ),
+    (
+        "Prediction set, coverage",
+        "All findings that stay possible. Coverage is the share of films whose set holds the label; a set with every finding is always right and says nothing, so read it with the mean size.",
     ),
     (
         "Source, shortcut",
@@ -181,6 +185,23 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
             &tables::operating_points(report),
         );
     }
+    if let (Some(table), Some(sets)) = (tables::prediction_sets(report), &report.conformal) {
+        let explanation = format!(
+            "Instead of one call: every finding that stays possible, so that at least {:.0} % of the films of each label \
+             have it in their set. Thresholds from {} validation films. The promise is for the same mixture of sources, label \
+             by label, and the rows of the labels show whether it held; a single source, or another hospital, has no such \
+             promise, and the rows of the sources show by how much it can miss. * fewer than 30 films.",
+            100.0 * sets.stated, sets.calibrated_on
+        );
+        section(&mut text, "Prediction sets", &explanation, &table);
+    }
+    section(
+        &mut text,
+        "Calibration by source",
+        "One temperature serves all sources. Too sure by: the mean probability of the calls less the share of right ones, \
+         below 0 where the model is too modest. With few films the calibration error is too high by chance.",
+        &tables::calibration_by_source(report),
+    );
     if let Some(table) = tables::out_of_distribution(report) {
         let explanation = "Images that are not frontal chest X-rays. A good gate refuses all of them.";
         section(&mut text, "Images that do not belong here", explanation, &table);

@@ -11,9 +11,9 @@ use deepbreath::{Classifier, decision};
 use crate::bootstrap::Estimate;
 use crate::cli::{self, ExportArgs, RELEASED_WEIGHTS};
 use crate::dataset::{Film, Manifest, Split};
-use crate::report::{Protocol, Report};
+use crate::report::{Given, Protocol, Report};
 use crate::train::RunRecord;
-use crate::{calibrate, evaluate, export, gate, metrics::Prediction, provenance, soup};
+use crate::{calibrate, conformal, evaluate, export, gate, metrics::Prediction, provenance, soup};
 
 /// Licence of the weights: the strictest of their data's.
 const LICENCE: &str = "For education and research only. Not for commercial use, not for any medical decision. \
@@ -114,6 +114,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         operating_points: Vec::new(),
         golden: Vec::new(),
         gate: None,
+        conformal: None,
         measured: Vec::new(),
         origin: Origin {
             manifest_digest: record.manifest_digest.clone(),
@@ -136,6 +137,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     metadata.temperature = temperature.temperature as f32;
     let judged = with_temperature(judged, metadata.temperature);
     let data = format!("validation split, {} films", validation.len());
+    metadata.conformal = Some(conformal::fit(&judged, record.classes.len(), &data)?);
     metadata.operating_points = calibrate::operating_points(&judged, &record.classes)
         .into_iter()
         .map(|point| OperatingPoint {
@@ -159,7 +161,8 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         let judge = classifier(&tensors, &metadata, precision, &device)?;
         let judged = evaluate::predict(&judge, &test)?;
         let points = evaluate::operating_points(&judge);
-        let report = Report::new(&judged, &record.classes, &points, None, Protocol::default())?;
+        let given = Given { points: &points, ..Given::default() };
+        let report = Report::new(&judged, &record.classes, given, Protocol::default())?;
         metadata.measured = measurements(&report, &format!("test split, {} films of the training sources", test.len()));
     }
     let name = RELEASED_WEIGHTS.rsplit('/').next().unwrap_or(RELEASED_WEIGHTS);

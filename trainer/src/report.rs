@@ -5,10 +5,12 @@
 
 use crate::bootstrap::{Bootstrap, Estimate, patients};
 use crate::calibrate::{Bin, OperatingPoint, RELIABILITY_BINS, reliability};
-use crate::groups::{Groups, Kind, distinct, pairs};
+use crate::conformal::{ConformalReport, SetReport};
+use crate::groups::{Figures, Groups, Kind, distinct, pairs};
 use crate::measures::Quantity;
 use crate::metrics::{Confusion, Prediction, check};
 use anyhow::{Context, Result, ensure};
+use deepbreath::weights::Conformal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -58,6 +60,9 @@ pub struct Report {
     pub operating_points: Vec<PointReport>,
     /// Bins of the reliability diagram, equal widths over 0..=1.
     pub reliability: Vec<Bin>,
+    /// Prediction sets, where the weights make some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conformal: Option<ConformalReport>,
     /// Images that are no chest X-rays, where such were given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ood: Option<OodReport>,
@@ -103,6 +108,12 @@ pub struct GroupReport {
     pub accuracy: Estimate,
     /// As in [`Report::balanced_accuracy`]; null for one label.
     pub balanced_accuracy: Estimate,
+    /// As in [`Report::ece`]; biased upwards for few films.
+    #[serde(default)]
+    pub ece: Estimate,
+    /// Mean probability of the calls less the share of right ones; above 0 the model is too sure of this group.
+    #[serde(default)]
+    pub overconfidence: Estimate,
     /// AUROC of every pair of labels that the group holds, `a/b` with `a` as the positive one.
     pub auroc: BTreeMap<String, Estimate>,
 }
@@ -153,6 +164,17 @@ impl OodReport {
     }
 }
 
+/// What a report is told besides the predictions; the default is nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Given<'a> {
+    /// Operating points of the weights; ones for other findings are refused.
+    pub points: &'a [OperatingPoint],
+    /// Thresholds of the prediction sets of the weights.
+    pub conformal: Option<&'a Conformal>,
+    /// How images that are no chest X-rays were answered.
+    pub ood: Option<OodReport>,
+}
+
 /// How a report was made: enough to make it again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Protocol {
@@ -175,7 +197,7 @@ pub struct Protocol {
 }
 
 impl Protocol {
-    fn describe(&mut self, patients: u64) {
+    fn describe(&mut self, patients: u64, sets: bool) {
         let Bootstrap { resamples, seed } = self.bootstrap;
         self.method = vec![
             format!(
@@ -194,19 +216,27 @@ impl Protocol {
                  summed over the findings (0 to 2). Negative log likelihood: natural logarithm."
             ),
         ];
+        if sets {
+            self.method.push(
+                "Prediction sets: split-conformal, class by class, thresholds from validation films; a set that would be empty \
+                 holds the most probable finding. The stated coverage is promised for films that could be exchanged with the \
+                 validation films (other patients of the same sources in the same mixture), label by label and on average \
+                 over calibrations. A single source is not such a mixture, and another hospital still less."
+                    .to_owned(),
+            );
+        }
     }
 }
 
 impl Report {
-    /// Measures predictions. `points` are those of the weights; ones for other findings are refused.
+    /// Measures predictions.
     ///
     /// # Errors
     /// For no films, a film whose label or probabilities do not fit the classes (named), or a point for no class.
     pub fn new(
         predictions: &[Prediction],
         classes: &[String],
-        points: &[OperatingPoint],
-        ood: Option<OodReport>,
+        Given { points, conformal, ood }: Given<'_>,
         mut protocol: Protocol,
     ) -> Result<Report> {
         ensure!(
@@ -230,6 +260,7 @@ impl Report {
         let figures = groups.measure(predictions, classes.len(), &points, &patients, protocol.bootstrap);
         let all = &figures[0];
         let group = |index: usize| groups.report(index, predictions, classes, &patients, &figures[index]);
+        let conformal = conformal.map(|conformal| sets(conformal, predictions, classes, &groups, &figures));
         let mut sources = BTreeMap::new();
         let mut subgroups: BTreeMap<String, BTreeMap<String, GroupReport>> = BTreeMap::new();
         for (index, (kind, value)) in groups.keys.iter().enumerate() {
@@ -258,7 +289,7 @@ impl Report {
             (label.clone(), report)
         };
         let count = distinct(patients.iter());
-        protocol.describe(count);
+        protocol.describe(count, conformal.is_some());
         Ok(Report {
             format: FORMAT,
             classes: classes.to_vec(),
@@ -286,8 +317,40 @@ impl Report {
                 })
                 .collect(),
             reliability: reliability(predictions.iter().map(|p| (p.probability(p.call()), p.call() == p.label, 1))),
+            conformal,
             ood,
             protocol,
         })
+    }
+}
+
+/// What the prediction sets are worth on each group of films.
+fn sets(
+    conformal: &Conformal,
+    predictions: &[Prediction],
+    classes: &[String],
+    groups: &Groups,
+    figures: &[Figures],
+) -> ConformalReport {
+    let mut sizes = vec![0; classes.len() + 1];
+    predictions.iter().for_each(|p| sizes[p.set.len()] += 1);
+    let all = &figures[0];
+    let of_label = |(class, label): (usize, &String)| {
+        let n = predictions.iter().filter(|p| p.label == class).count() as u64;
+        let (coverage, size) = (all[&Quantity::CoverageOf(class)], all[&Quantity::SetSizeOf(class)]);
+        (label.clone(), SetReport::new(n, coverage, size))
+    };
+    let of_source = |(index, (kind, source)): (usize, &(Kind, String))| {
+        let n = groups.films(index).len() as u64;
+        (*kind == Kind::Source).then(|| (source.clone(), SetReport::of_group(n, &figures[index])))
+    };
+    ConformalReport {
+        stated: f64::from(conformal.coverage),
+        thresholds: classes.iter().cloned().zip(conformal.thresholds.iter().map(|t| f64::from(*t))).collect(),
+        calibrated_on: conformal.n as u64,
+        all: SetReport::of_group(predictions.len() as u64, all),
+        sizes,
+        findings: classes.iter().enumerate().map(of_label).collect(),
+        sources: groups.keys.iter().enumerate().filter_map(of_source).collect(),
     }
 }

@@ -1,6 +1,7 @@
 //! The tables of a report, laid out once and printed three ways: terminal, Markdown and HTML.
 
 use crate::bootstrap::{Bootstrap, Estimate};
+use crate::conformal::SetReport;
 use crate::report::{GroupReport, Report};
 use crate::svg::escape;
 use std::collections::BTreeSet;
@@ -165,8 +166,7 @@ pub fn groups<'a>(
     all.extend(pairs.iter().map(|pair| cell(report.auroc.get(*pair))));
     table.rows.push(all);
     for (value, group) in groups {
-        let few = if group.few { " *" } else { "" };
-        let mut row = vec![Cell::text(format!("{value}{few}")), Cell::Count(group.n)];
+        let mut row = vec![marked(value, group.few), Cell::Count(group.n)];
         row.extend([group.accuracy, group.balanced_accuracy].map(Cell::Figure));
         row.extend(pairs.iter().map(|pair| cell(group.auroc.get(*pair))));
         table.rows.push(row);
@@ -200,6 +200,43 @@ pub fn operating_points(report: &Report) -> Table {
     table
 }
 
+/// A name, marked where its films are few.
+fn marked(name: &str, few: bool) -> Cell {
+    Cell::text(format!("{name}{}", if few { " *" } else { "" }))
+}
+
+/// Prediction sets: all films, each label, each source; `None` where the weights make none.
+pub fn prediction_sets(report: &Report) -> Option<Table> {
+    let sets = report.conformal.as_ref()?;
+    let mut table = Table::new(["films", "n", "sets that hold the label", "findings in a set, mean"]);
+    let mut row = |name: Cell, set: &SetReport| {
+        table.rows.push(vec![name, Cell::Count(set.n), Cell::Figure(set.coverage), Cell::Figure(set.size)]);
+    };
+    row(Cell::text("all"), &sets.all);
+    for label in &report.classes {
+        row(marked(label, sets.findings[label].few), &sets.findings[label]);
+    }
+    for (source, set) in &sets.sources {
+        row(marked(&format!("source {source}"), set.few), set);
+    }
+    Some(table)
+}
+
+/// Whether the probabilities hold in each source, and how many of its films were refused.
+pub fn calibration_by_source(report: &Report) -> Table {
+    let mut table = Table::new(["source", "films", "refused", "calibration error (ECE)", "too sure by"]);
+    for (source, group) in &report.sources {
+        table.rows.push(vec![
+            marked(source, group.few),
+            Cell::Count(group.n),
+            Cell::Count(group.refused),
+            Cell::Figure(group.ece),
+            Cell::Figure(group.overconfidence),
+        ]);
+    }
+    table
+}
+
 /// Images that are no chest X-rays, by kind; `None` where none were given.
 pub fn out_of_distribution(report: &Report) -> Option<Table> {
     let ood = report.ood.as_ref()?;
@@ -227,6 +264,9 @@ pub fn terminal_table(report: &Report) -> String {
     text += &groups(report, "source", report.sources.iter()).terminal();
     if report.sources.values().any(|group| group.few) {
         text += "* fewer than 30 films\n";
+    }
+    if let Some(table) = prediction_sets(report) {
+        text += &format!("\nprediction sets:\n{}", table.terminal());
     }
     if let Some(table) = out_of_distribution(report) {
         text += &format!("\nnot chest X-rays:\n{}", table.terminal());

@@ -17,6 +17,7 @@ fn film(patient: &str, label: usize, logits: &[f32]) -> Prediction {
         age_group: None,
         logits: logits.to_vec(),
         probabilities: logits.iter().map(|z| z.exp() / sum).collect(),
+        set: Vec::new(),
         refused: false,
     }
 }

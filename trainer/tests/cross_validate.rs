@@ -52,6 +52,7 @@ fn study() -> tempfile::TempDir {
         operating_points: Vec::new(),
         golden: Vec::new(),
         gate: None,
+        conformal: None,
         measured: Vec::new(),
         origin: Origin::default(),
         licence: "none".into(),

@@ -15,6 +15,7 @@ fn prediction(label: usize, probabilities: &[f32]) -> Prediction {
         age_group: None,
         logits: probabilities.iter().map(|p| p.ln()).collect(),
         probabilities: probabilities.to_vec(),
+        set: Vec::new(),
         refused: false,
     }
 }

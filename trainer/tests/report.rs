@@ -5,11 +5,13 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use std::time::Instant;
 use trainer::bootstrap::Bootstrap;
+use deepbreath::decision::prediction_set;
 use trainer::calibrate::operating_points;
+use trainer::conformal;
 use trainer::metrics::Prediction;
 use trainer::output::{Baseline, CrossValidationReport, write_all, write_evaluation};
 use trainer::plots::{EpochRecord, training_curves};
-use trainer::report::{OodReport, Protocol, Report};
+use trainer::report::{Given, OodReport, Protocol, Report};
 use trainer::tables::{markdown_table, terminal_table};
 
 fn classes() -> Vec<String> {
@@ -44,6 +46,7 @@ fn films(n: usize) -> Vec<Prediction> {
                 age_group: Some(if source == "kermany" { "child" } else { "adult" }.into()),
                 probabilities: logits.iter().map(|z| z.exp() / sum).collect(),
                 logits,
+                set: Vec::new(),
                 refused: film % 199 == 5,
             }
         })
@@ -65,9 +68,15 @@ fn protocol() -> Protocol {
 
 fn report(films: &[Prediction]) -> Report {
     let points = operating_points(films, &classes());
+    let sets = conformal::fit(films, 3, "made up").unwrap();
+    let films: Vec<Prediction> = films
+        .iter()
+        .map(|film| Prediction { set: prediction_set(&film.probabilities, &sets), ..film.clone() })
+        .collect();
     let kinds = [("photograph", true), ("photograph", true), ("hand X-ray", true), ("hand X-ray", false)];
     let ood = OodReport::new(kinds.into_iter());
-    Report::new(films, &classes(), &points, Some(ood), protocol()).unwrap()
+    let given = Given { points: &points, conformal: Some(&sets), ood: Some(ood) };
+    Report::new(&films, &classes(), given, protocol()).unwrap()
 }
 
 fn is_estimate(value: &Value) -> bool {
@@ -139,6 +148,12 @@ fn report_json_keeps_the_contract() {
     assert_eq!(json["ood"]["refused"], 3);
     assert_eq!(json["ood"]["kinds"]["hand X-ray"]["n"], 2);
     assert_eq!(json["operating_points"].as_array().unwrap().len(), 6);
+    let sets = &json["conformal"];
+    for figures in [&sets["all"], &sets["findings"]["covid"], &sets["sources"]["siim"]] {
+        assert!(is_estimate(&figures["coverage"]) && is_estimate(&figures["size"]), "{figures}");
+    }
+    assert_eq!(sets["sizes"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum::<u64>(), 795);
+    assert!(is_estimate(&json["sources"]["siim"]["ece"]) && is_estimate(&json["sources"]["siim"]["overconfidence"]));
     assert_eq!(json["protocol"]["manifest_digest"].as_str().unwrap().len(), 64);
     let mut names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
@@ -185,7 +200,7 @@ fn the_page_holds_every_figure_and_fetches_nothing() {
         assert!(svg.starts_with("<svg xmlns=") && html.contains(&svg), "{figure}");
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{figure}");
     }
-    for words in ["never a diagnosis", "Glossary", "prefers-color-scheme:dark", "By age group", "hand X-ray"] {
+    for words in ["never a diagnosis", "Glossary", "prefers-color-scheme:dark", "By age group", "hand X-ray", "Prediction sets"] {
         assert!(html.contains(words), "{words}");
     }
     for fetched in ["<script", "<link", "src=\"", "url(", "@import"] {
@@ -198,7 +213,7 @@ fn labels_and_sources_are_text_not_markup() {
     let mut films = films(60);
     films.iter_mut().for_each(|film| film.source = "<b>&\"x\"".into());
     let classes = ["<i>".to_string(), "a|b".into(), "c".into()];
-    let report = Report::new(&films, &classes, &[], None, protocol()).unwrap();
+    let report = Report::new(&films, &classes, Given::default(), protocol()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     write_evaluation(&report, &films, dir.path()).unwrap();
     let html = std::fs::read_to_string(dir.path().join("report.html")).unwrap();
@@ -214,7 +229,7 @@ fn labels_and_sources_are_text_not_markup() {
 #[test]
 fn one_label_only_gives_null_and_no_nan() {
     let films: Vec<_> = films(300).into_iter().filter(|film| film.label == 0).collect();
-    let report = Report::new(&films, &classes(), &[], None, protocol()).unwrap();
+    let report = Report::new(&films, &classes(), Given::default(), protocol()).unwrap();
     assert_eq!(report.macro_auroc.value, None);
     assert_eq!(report.balanced_accuracy.value, None);
     assert!(report.accuracy.low.is_some());
@@ -229,12 +244,12 @@ fn one_label_only_gives_null_and_no_nan() {
 
 #[test]
 fn what_cannot_be_measured_is_refused() {
-    let message = Report::new(&[], &classes(), &[], None, protocol()).unwrap_err().to_string();
+    let message = Report::new(&[], &classes(), Given::default(), protocol()).unwrap_err().to_string();
     assert!(message.contains("--split all"), "{message}");
     let films = films(30);
     let mut points = operating_points(&films, &classes());
     points[0].finding = "tuberculosis".into();
-    let message = Report::new(&films, &classes(), &points, None, protocol()).unwrap_err().to_string();
+    let message = Report::new(&films, &classes(), Given { points: &points, ..Given::default() }, protocol()).unwrap_err().to_string();
     assert!(message.contains("tuberculosis"), "{message}");
 }
 
@@ -317,4 +332,30 @@ fn training_curves_survive_every_history() {
         let svg = training_curves(history);
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{history:?}");
     }
+}
+
+#[test]
+fn prediction_sets_cover_other_films_of_the_same_kind_label_by_label() {
+    let (calibration, held_out) = (films(4000), films(8000)[4000..].to_vec());
+    let sets = conformal::fit(&calibration, 3, "made up").unwrap();
+    let films: Vec<Prediction> = held_out
+        .into_iter()
+        .map(|film| Prediction { set: prediction_set(&film.probabilities, &sets), ..film })
+        .collect();
+    let protocol = Protocol { bootstrap: Bootstrap { resamples: 20, seed: 1 }, ..protocol() };
+    let given = Given { conformal: Some(&sets), ..Given::default() };
+    let report = Report::new(&films, &classes(), given, protocol).unwrap();
+    let measured = report.conformal.unwrap();
+    // Four standard errors of about 1,300 films and as many of the calibration: 0.047.
+    for (label, figures) in &measured.findings {
+        let coverage = figures.coverage.value.unwrap();
+        assert!((coverage - 0.9).abs() < 0.047, "{label}: {coverage}");
+    }
+    // In closed form from the films themselves.
+    let share = films.iter().filter(|film| film.set.contains(&film.label)).count() as f64 / films.len() as f64;
+    let size = films.iter().map(|film| film.set.len()).sum::<usize>() as f64 / films.len() as f64;
+    assert!((measured.all.coverage.value.unwrap() - share).abs() < 1e-12);
+    assert!((measured.all.size.value.unwrap() - size).abs() < 1e-12);
+    assert!(size > 1.0 && size < 2.5, "{size}");
+    assert_eq!(measured.sizes[0], 0, "no set is empty");
 }
