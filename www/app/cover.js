@@ -51,7 +51,7 @@ export function paper(cover) {
   const pixels = new Uint8ClampedArray(4 * cover.length);
   for (const [index, one] of cover.entries()) {
     if (!one) continue;
-    const woven = (index + Math.floor(index / SIDE)) % 6 === 0;
+    const woven = ((index % SIDE) + Math.floor(index / SIDE)) % 6 === 0;
     pixels.set(woven ? [34, 74, 72, 255] : [4, 9, 9, 255], 4 * index);
   }
   return pixels;

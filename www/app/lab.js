@@ -91,7 +91,7 @@ class Subject {
       row.dataset.label = label;
       row.dataset.before = String(was);
       row.dataset.after = String(probability);
-      const line = make('td', 'bar', bar);
+      const line = make('td', 'lab-bar', bar);
       line.colSpan = 4;
       const bars = make('tr', 'bars', line);
       bars.setAttribute('role', 'presentation');

@@ -1,4 +1,4 @@
-// How often a call would be right: it depends on how common the finding is among those who are X-rayed, which no film
+// How often reaching a threshold is right: it depends on how common the finding is among those who are X-rayed, which no film
 // tells. From the measured sensitivity and specificity and a prevalence that the visitor sets.
 
 import { announce, breathe, element, input, make } from './dom.js';
@@ -42,8 +42,8 @@ export function outcomes(sensitivity, specificity, prevalence) {
 }
 
 /**
- * Predictive values (Bayes): `ppv` is the share of the calls that are right, `npv` that of the films without a call that
- * are without the finding. Both grow with sensitivity and specificity, so their ranges are those of both at their ends.
+ * Predictive values (Bayes): `ppv` is the share of the films at or above the threshold that have the finding, `npv`
+ * that of the films below it that do not. Both grow with sensitivity and specificity, so their ranges are those of both at their ends.
  * @param {Pick<Rates, 'sensitivity' | 'specificity'>} rates
  * @param {number} prevalence
  * @returns {{ ppv: Interval, npv: Interval }}
@@ -153,11 +153,11 @@ export class Prevalence {
     const { ppv, npv } = predictive(rates, prevalence);
     const { found, missed, alarms, spared } = people(rates.sensitivity.value, rates.specificity.value, prevalence);
     element('prevalence-ppv', HTMLElement).replaceChildren(
-      `Of ${PEOPLE} people with such a film, suppose that ${found + missed} are labelled ${name}. The network calls ${found} of them, and ${alarms} of the other ${alarms + spared}. `,
-      make('strong', '', found + alarms === 0 ? 'No call at all.' : `So of ${found + alarms} calls ${found} are right: ${interval(ppv)}.`),
+      `Of ${PEOPLE} people with such a film, suppose that ${found + missed} are labelled ${name}. ${found} of them reach the threshold, and so do ${alarms} of the other ${alarms + spared}. `,
+      make('strong', '', found + alarms === 0 ? 'Nobody reaches it.' : `So of ${found + alarms} that reach it, ${found} do rightly: ${interval(ppv)}.`),
     );
     element('prevalence-npv', HTMLElement).textContent =
-      `Of the ${missed + spared} without that call, ${spared} are rightly without it: ${interval(npv)}.`;
+      `Of the ${missed + spared} that stay below, ${spared} do rightly: ${interval(npv)}.`;
     element('prevalence-range', HTMLElement).hidden = ppv.low === undefined;
     draw({ found, missed, alarms, spared });
   }
