@@ -110,7 +110,7 @@ test('axe finds nothing: refused image, another engine, failed start', async () 
     async classify() { return ${refusal}; },
   })`);
   await give(app, drawn());
-  await app.evaluate(`fake.dispatchEvent(new CustomEvent('backend', { detail: { backend: 'cpu', reason: 'lost' } }))`);
+  await app.evaluate(`fake.dispatchEvent(new CustomEvent('backendchange', { detail: { backend: 'cpu', reason: 'lost' } }))`);
   assert.deepEqual(await violations(app), []);
 });
 

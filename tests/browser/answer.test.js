@@ -298,7 +298,7 @@ describe('what the released weights never do', () => {
 
   test('another engine is told, with the reason', () => withFake(`globalThis.fake = ${fake(ANSWER)}`, async (app) => {
     assert.equal(await app.locator('#notice').isVisible(), false);
-    await app.evaluate(`fake.dispatchEvent(new CustomEvent('backend', { detail: { backend: 'cpu', reason: 'the graphics processor failed: device lost' } }))`);
+    await app.evaluate(`fake.dispatchEvent(new CustomEvent('backendchange', { detail: { backend: 'cpu', reason: 'the graphics processor failed: device lost' } }))`);
     await becomes(() => text(app, '#notice'), /processor \(cpu\).*device lost/);
   }));
 

@@ -35,13 +35,14 @@ test('npm packs exactly these files, and would publish them', () => {
   const report = JSON.parse(printed);
   const { files } = report.files ? report : report.deepbreath; // npm 10, npm 11
   const names = files.map((/** @type {{ path: string }} */ file) => file.path).sort();
-  const modules = ['backend', 'client', 'engine', 'fetch', 'node', 'node-worker', 'programs', 'source', 'worker'];
+  const application = ['answer', 'dom', 'measured', 'picture', 'report', 'saliency', 'viewer', 'words'].map((name) => `app/${name}`);
+  const modules = [...application, 'backend', 'client', 'element', 'engine', 'engines', 'fetch', 'generated/markup', 'node', 'node-worker', 'programs', 'source', 'worker'];
   const programs = readdirSync(path.join(ROOT, 'www/generated')).filter((name) => name === 'cpu' || name === 'webgpu');
   assert.ok(programs.includes('cpu'));
   const wanted = [
     ...modules.flatMap((name) => [`${name}.js`, `${name}.d.ts`]).filter((name) => !/^node.*\.d\.ts$/.test(name)),
     ...programs.flatMap((name) => ['deepbreath.d.ts', 'deepbreath.js', 'deepbreath_bg.wasm'].map((file) => `generated/${name}/${file}`)),
-    'CHANGELOG.md', 'LICENSE-APACHE', 'LICENSE-MIT', 'NOTICE', 'README.md', 'examples/classify.mjs', 'package.json',
+    'CHANGELOG.md', 'LICENSE-APACHE', 'LICENSE-MIT', 'NOTICE', 'README.md', 'deep-breath.d.ts', 'examples/classify.mjs', 'package.json',
   ];
   assert.deepEqual(names, wanted.sort());
 });
@@ -98,6 +99,7 @@ async function compile(sources, options = {}) {
 }
 
 const CONSUMER = `
+import { DeepBreathElement } from 'deepbreath/element';
 import { Classifier, DeepbreathError, type Assessment, type ErrorCode, type Progress } from 'deepbreath';
 
 export async function answer(film: File, pixels: ImageData, signal: AbortSignal): Promise<Assessment> {
@@ -116,6 +118,13 @@ export async function answer(film: File, pixels: ImageData, signal: AbortSignal)
   } finally {
     classifier.dispose();
   }
+}
+
+export function embed(weights: Blob): DeepBreathElement {
+  const element = document.createElement('deep-breath');
+  element.weights = weights;
+  element.addEventListener('assessment', ({ detail }) => console.log(detail.call));
+  return element;
 }
 
 export const say = ({ findings, call, provenance, timings }: Assessment) =>

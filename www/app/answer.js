@@ -18,18 +18,20 @@ import { facts, findingName, oneOf, percent, problem, reasonText, setMeaning, ve
 
 const PARTS = ['waiting', 'working', 'error', 'assessment'];
 
-/** @param {string} part */
-function show(part) {
-  for (const id of PARTS) element(id, HTMLElement).hidden = id !== part;
-}
-
 export class Answer {
   /** @type {((label: string, weights: string) => Rates | undefined)} */
   #rates = () => undefined;
   #gated = false;
   /** @type {Known['conformal']} */
   #conformal;
-  #prevalence = new Prevalence();
+  #prevalence;
+  #root;
+
+  /** @param {import('./dom.js').Root} [root] */
+  constructor(root = document) {
+    this.#root = root;
+    this.#prevalence = new Prevalence(root);
+  }
 
   /** Takes what the weights say about themselves. @param {Known} known */
   know({ rates, gated, classes, conformal }) {
@@ -38,65 +40,75 @@ export class Answer {
     this.#conformal = conformal;
     const list = make('ul', 'findings ghost');
     list.append(...classes.map((label) => this.#row(label, undefined, '', false)));
-    element('known', HTMLElement).replaceChildren(list);
+    this.#element('known').replaceChildren(list);
+  }
+
+  /** @param {string} id */
+  #element(id) {
+    return element(id, HTMLElement, this.#root);
+  }
+
+  /** @param {string} part */
+  #show(part) {
+    for (const id of PARTS) this.#element(id).hidden = id !== part;
   }
 
   /** Nothing was asked yet. */
   wait() {
-    show('waiting');
+    this.#show('waiting');
   }
 
   /** @param {string} name */
   work(name) {
-    element('working-name', HTMLElement).textContent = name;
-    show('working');
+    this.#element('working-name').textContent = name;
+    this.#show('working');
   }
 
   /** @param {{ code: string, message: string }} error */
   fail({ code, message }) {
-    element('error-title', HTMLElement).textContent = problem(code);
-    element('error-message', HTMLElement).textContent = message;
-    element('error-code', HTMLElement).textContent = code;
-    show('error');
-    announce(`No answer. ${message}`);
+    this.#element('error-title').textContent = problem(code);
+    this.#element('error-message').textContent = message;
+    this.#element('error-code').textContent = code;
+    this.#show('error');
+    announce(`No answer. ${message}`, this.#root);
   }
 
   /** @param {Assessment} assessment */
   answer(assessment) {
     const { kind, eyebrow, headline, meaning } = verdict(assessment);
-    const panel = element('assessment', HTMLElement);
+    const panel = this.#element('assessment');
     panel.dataset.kind = kind;
-    element('call-eyebrow', HTMLElement).textContent = eyebrow;
-    element('call', HTMLElement).textContent = headline;
-    element('meaning', HTMLElement).textContent = meaning;
+    this.#element('call-eyebrow').textContent = eyebrow;
+    this.#element('call').textContent = headline;
+    this.#element('meaning').textContent = meaning;
     const reached = assessment.findings.filter(({ label, probability }) =>
       probability >= (this.#rates(label, assessment.weights)?.threshold ?? Infinity)).map(({ label }) => label);
-    element('reasons', HTMLElement).replaceChildren(
+    this.#element('reasons').replaceChildren(
       ...assessment.reasons.map((reason) => make('li', '', reasonText(reason, reached))));
     // The probabilities of a refused image mean nothing, so they are not shown.
     const findings = assessment.refused ? [] : assessment.findings;
-    element('findings', HTMLElement).replaceChildren(...findings.map(({ label, probability }) =>
+    this.#element('findings').replaceChildren(...findings.map(({ label, probability }) =>
       this.#row(label, probability, assessment.weights, label === assessment.call)));
     const rates = findings.map(({ label }) => this.#rates(label, assessment.weights));
     this.#explain(rates);
     this.#tellSet(assessment);
     this.#offerPrevalence(assessment.call, findings, rates);
-    element('unchecked', HTMLElement).hidden = this.#gated || assessment.refused;
-    element('notes', HTMLElement).replaceChildren(...assessment.provenance.notes.map((note) => make('li', '', note)));
-    element('facts', HTMLElement).replaceChildren(
+    this.#element('unchecked').hidden = this.#gated || assessment.refused;
+    this.#element('notes').replaceChildren(...assessment.provenance.notes.map((note) => make('li', '', note)));
+    this.#element('facts').replaceChildren(
       ...facts(assessment).flatMap(([name, value]) => [make('dt', '', name), make('dd', '', value)]));
-    show('assessment');
+    this.#show('assessment');
     const numbers = findings.map(({ label, probability }) => `${findingName(label)} ${percent(probability)}`);
-    announce(`${assessment.file}. ${eyebrow}: ${headline}. ${numbers.join(', ')}. Not a diagnosis.`);
+    announce(`${assessment.file}. ${eyebrow}: ${headline}. ${numbers.join(', ')}. Not a diagnosis.`, this.#root);
   }
 
   /** The findings that stay possible, if the weights have such sets. @param {Assessment} assessment */
   #tellSet({ predictionSet }) {
     const conformal = this.#conformal;
-    element('set', HTMLElement).hidden = !predictionSet || !conformal;
+    this.#element('set').hidden = !predictionSet || !conformal;
     if (!predictionSet || !conformal) return;
-    element('set-labels', HTMLElement).textContent = `Possible: ${oneOf(predictionSet)}`;
-    element('set-meaning', HTMLElement).textContent = setMeaning(predictionSet.length, conformal);
+    this.#element('set-labels').textContent = `Possible: ${oneOf(predictionSet)}`;
+    this.#element('set-meaning').textContent = setMeaning(predictionSet.length, conformal);
   }
 
   /** @param {string | null} call @param {Assessment['findings']} findings @param {(Rates | undefined)[]} rates */
@@ -123,6 +135,7 @@ export class Answer {
     const rates = this.#rates(label, weights);
     const bar = make('div', 'bar-track', make('div', 'bar-fill'));
     const row = make('li', '', make('span', 'label', name));
+    row.part.add('finding');
     row.dataset.label = label;
     row.dataset.called = String(called);
     if (probability !== undefined) {
@@ -148,7 +161,7 @@ export class Answer {
   /** @param {(Rates | undefined)[]} all */
   #explain(all) {
     const rates = all.find((one) => one !== undefined);
-    const note = element('measured', HTMLElement);
+    const note = this.#element('measured');
     note.hidden = all.length === 0;
     note.textContent = rates
       ? `Sensitivity: the share of films with the finding that reach the threshold. Specificity: the share of films without it that stay below. Measured on ${rates.data}${rates.sensitivity.low === undefined ? '' : '; in brackets 95 % intervals'}. On films from another hospital expect less.`

@@ -1,14 +1,17 @@
-// Small helpers on the document.
+// Small helpers on the document, or on the shadow tree of a <deep-breath>.
+
+/** @typedef {Document | ShadowRoot} Root */
 
 /**
  * The element of the page with this id; that the page lacks it is a mistake of ours.
  * @template {Element} T
  * @param {string} id
  * @param {new () => T} type
+ * @param {Root} [root]
  * @returns {T}
  */
-export function element(id, type) {
-  const found = document.getElementById(id);
+export function element(id, type, root = document) {
+  const found = root.getElementById(id);
   if (!(found instanceof type)) throw new Error(`The page has no ${type.name} with id ${id}.`);
   return found;
 }
@@ -28,11 +31,11 @@ export function make(tag, className, ...children) {
   return node;
 }
 
-/** @param {string} id @returns {HTMLButtonElement} */
-export const button = (id) => element(id, HTMLButtonElement);
+/** @param {string} id @param {Root} [root] @returns {HTMLButtonElement} */
+export const button = (id, root) => element(id, HTMLButtonElement, root);
 
-/** @param {string} id @returns {HTMLInputElement} */
-export const input = (id) => element(id, HTMLInputElement);
+/** @param {string} id @param {Root} [root] @returns {HTMLInputElement} */
+export const input = (id, root) => element(id, HTMLInputElement, root);
 
 /** Messages that stay in the log, so that one is not lost to the next. */
 const KEPT_MESSAGES = 5;
@@ -40,9 +43,10 @@ const KEPT_MESSAGES = 5;
 /**
  * Tells a screen reader.
  * @param {string} text
+ * @param {Root} [root]
  */
-export function announce(text) {
-  const log = element('announcer', HTMLElement);
+export function announce(text, root) {
+  const log = element('announcer', HTMLElement, root);
   log.append(make('p', '', text));
   while (log.childElementCount > KEPT_MESSAGES) log.firstElementChild?.remove();
 }

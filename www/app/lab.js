@@ -214,7 +214,8 @@ export class Lab {
       const reduced = await own.classifier.reduce(film.file);
       if (this.#film !== film) return;
       this.#reduced = reduced;
-      this.#update();
+      // What was chosen while the film was read.
+      this.#take(this.#part());
     } catch (error) {
       if (this.#film === film) element('lab-verdict', HTMLElement).textContent = described(error).message;
     }
@@ -223,8 +224,8 @@ export class Lab {
   /** Covers one of the ready-made parts instead of what is covered now. @param {string} part */
   #take(part) {
     const reduced = this.#reduced;
-    if (part === 'hand' || !reduced) return;
-    this.#cover = part === 'nothing' ? bare() : Uint8Array.from(reduced.parts[part] ?? bare());
+    if (!reduced) return;
+    if (part !== 'hand') this.#cover = Uint8Array.from(reduced.parts[part] ?? bare());
     this.#update();
   }
 
@@ -251,6 +252,11 @@ export class Lab {
     const { width, height } = this.#viewer.size;
     const radius = (this.#size.valueAsNumber / 200) * Math.min(width, height);
     return { x: radius / width, y: radius / height };
+  }
+
+  /** The part that is chosen. */
+  #part() {
+    return [...element('lab-parts', HTMLElement).querySelectorAll('input')].find(({ checked }) => checked)?.value ?? 'nothing';
   }
 
   /** Marks the part that is covered. @param {string} part */
@@ -293,7 +299,7 @@ export class Lab {
   #tell() {
     const { before, after } = this.#own ?? {};
     if (!before || !after) return;
-    const part = [...element('lab-parts', HTMLElement).querySelectorAll('input')].find(({ checked }) => checked)?.value ?? '';
+    const part = this.#part();
     const area = covered(this.#cover);
     const changes = after.findings.map(({ label, probability }, index) => ({ label, probability, was: before.findings[index]?.probability ?? 0 }));
     const largest = changes.toSorted((a, b) => Math.abs(b.probability - b.was) - Math.abs(a.probability - a.was))[0];

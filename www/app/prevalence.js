@@ -79,17 +79,22 @@ export function people(sensitivity, specificity, prevalence) {
 
 /** The part of the answer with slider, number, sentences and picture. */
 export class Prevalence {
-  #box = element('prevalence', HTMLElement);
-  #choices = element('prevalence-findings', HTMLElement);
-  #slider = input('prevalence-slider');
-  #number = input('prevalence-number');
+  #root;
+  #choices;
+  #slider;
+  #number;
   /** @type {Map<string, number>} What was set for a finding; it stays from film to film. */
   #set = new Map();
   /** @type {Map<string, Rates>} */
   #rates = new Map();
   #label = '';
 
-  constructor() {
+  /** @param {import('./dom.js').Root} [root] */
+  constructor(root = document) {
+    this.#root = root;
+    this.#choices = this.#element('prevalence-findings');
+    this.#slider = input('prevalence-slider', root);
+    this.#number = input('prevalence-number', root);
     this.#slider.min = String(logOdds(LEAST));
     this.#slider.max = String(logOdds(MOST));
     this.#slider.addEventListener('input', () => this.#take(share(this.#slider.valueAsNumber), this.#slider));
@@ -99,13 +104,13 @@ export class Prevalence {
     // What was typed beyond the limits is shown as it counts.
     this.#number.addEventListener('change', () => this.#show());
     for (const control of [this.#slider, this.#number]) {
-      control.addEventListener('change', () => void breathe().then(() => announce(element('prevalence-ppv', HTMLElement).textContent ?? '')));
+      control.addEventListener('change', () => void breathe().then(() => this.#announce()));
     }
     this.#choices.addEventListener('change', ({ target }) => {
       if (!(target instanceof HTMLInputElement)) return;
       this.#label = target.value;
       this.#show();
-      announce(element('prevalence-ppv', HTMLElement).textContent ?? '');
+      this.#announce();
     });
   }
 
@@ -116,7 +121,7 @@ export class Prevalence {
    */
   offer(rates, label) {
     this.#rates = rates;
-    this.#box.hidden = rates.size === 0;
+    this.#element('prevalence').hidden = rates.size === 0;
     if (rates.size === 0) return;
     this.#label = label !== undefined && rates.has(label) ? label : [...rates.keys()][0] ?? '';
     this.#choices.replaceChildren(...[...rates.keys()].map((one) => {
@@ -145,40 +150,49 @@ export class Prevalence {
     const prevalence = this.#set.get(this.#label) ?? within(known ?? EXAMPLE);
     const shown = shownPercent(prevalence);
     if (from !== this.#slider) this.#slider.value = String(logOdds(prevalence));
-    if (from !== this.#number) this.#number.value = String(Number((100 * prevalence).toFixed(prevalence < 0.01 ? 1 : 0)));
+    if (from !== this.#number) this.#number.value = String(Number((100 * prevalence).toFixed(prevalence < 0.1 ? 1 : 0)));
     this.#slider.setAttribute('aria-valuetext', shown);
-    element('prevalence-known', HTMLElement).textContent = known === undefined
+    this.#element('prevalence-known').textContent = known === undefined
       ? 'How common it was among the films of the test is not known; 10 % is an example.'
       : `Among the films of the test it was ${shownPercent(known)}; where a film comes from it may be far less or more.`;
     const { ppv, npv } = predictive(rates, prevalence);
     const { found, missed, alarms, spared } = people(rates.sensitivity.value, rates.specificity.value, prevalence);
-    element('prevalence-ppv', HTMLElement).replaceChildren(
+    this.#element('prevalence-ppv').replaceChildren(
       `Of ${PEOPLE} people with such a film, suppose that ${found + missed} are labelled ${name}. ${found} of them reach the threshold, and so do ${alarms} of the other ${alarms + spared}. `,
       make('strong', '', found + alarms === 0 ? 'Nobody reaches it.' : `So of ${found + alarms} that reach it, ${found} do rightly: ${interval(ppv)}.`),
     );
-    element('prevalence-npv', HTMLElement).textContent =
+    this.#element('prevalence-npv').textContent =
       `Of the ${missed + spared} that stay below, ${spared} do rightly: ${interval(npv)}.`;
-    element('prevalence-range', HTMLElement).hidden = ppv.low === undefined;
-    draw({ found, missed, alarms, spared });
+    this.#element('prevalence-range').hidden = ppv.low === undefined;
+    this.#draw({ found, missed, alarms, spared });
+  }
+
+  /** A square a person, in the order of the legend. @param {Record<'found' | 'alarms' | 'missed' | 'spared', number>} counts */
+  #draw(counts) {
+    let next = 0;
+    for (const kind of /** @type {const} */ (['found', 'alarms', 'missed', 'spared'])) {
+      let path = '';
+      for (let index = 0; index < counts[kind]; index++, next++) path += `M${(next % ROW) + 0.1} ${Math.floor(next / ROW) + 0.1}h.8v.8h-.8z`;
+      element(`people-${kind}`, SVGPathElement, this.#root).setAttribute('d', path);
+      this.#element(`count-${kind}`).textContent = String(counts[kind]);
+    }
+  }
+
+  #announce() {
+    announce(this.#element('prevalence-ppv').textContent ?? '', this.#root);
+  }
+
+  /** @param {string} id */
+  #element(id) {
+    return element(id, HTMLElement, this.#root);
   }
 }
 
 /** @param {number} value */
-const shownPercent = (value) => `${Number((100 * value).toFixed(value < 0.01 ? 1 : 0))} %`;
+const shownPercent = (value) => `${Number((100 * value).toFixed(value < 0.1 ? 1 : 0))} %`;
 
 /** @param {Interval} interval */
 function interval({ value, low, high }) {
   if (low === undefined || high === undefined) return wholePercent(value);
   return `${wholePercent(value)} (${Math.round(100 * low)} to ${Math.round(100 * high)})`;
-}
-
-/** A square a person, in the order of the legend. @param {Record<'found' | 'alarms' | 'missed' | 'spared', number>} counts */
-function draw(counts) {
-  let next = 0;
-  for (const kind of /** @type {const} */ (['found', 'alarms', 'missed', 'spared'])) {
-    let path = '';
-    for (let index = 0; index < counts[kind]; index++, next++) path += `M${(next % ROW) + 0.1} ${Math.floor(next / ROW) + 0.1}h.8v.8h-.8z`;
-    element(`people-${kind}`, SVGPathElement).setAttribute('d', path);
-    element(`count-${kind}`, HTMLElement).textContent = String(counts[kind]);
-  }
 }

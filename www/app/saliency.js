@@ -8,27 +8,32 @@ import { findingName } from './words.js';
 /** @typedef {Assessment['saliency'][number]} Saliency */
 
 export class SaliencyControls {
-  #box = element('saliency', HTMLElement);
-  #choices = element('saliency-findings', HTMLElement);
-  #opacity = input('saliency-opacity');
+  #root;
+  #box;
+  #choices;
+  #opacity;
   /** @type {Saliency[]} */
   #maps = [];
   /** The finding that was looked at last: it stays chosen from film to film. */
   #chosen = '';
   #viewer;
 
-  /** @param {import('./viewer.js').Viewer} viewer */
-  constructor(viewer) {
+  /** @param {import('./viewer.js').Viewer} viewer @param {import('./dom.js').Root} [root] */
+  constructor(viewer, root = document) {
     this.#viewer = viewer;
+    this.#root = root;
+    this.#box = element('saliency', HTMLElement, root);
+    this.#choices = element('saliency-findings', HTMLElement, root);
+    this.#opacity = input('saliency-opacity', root);
     this.#choices.addEventListener('change', ({ target }) => {
       if (!(target instanceof HTMLInputElement)) return;
       this.#chosen = target.value;
       this.#apply();
       const map = this.#map();
-      announce(map ? `The film shows evidence for ${findingName(map.label)}.` : 'The overlay is off.');
+      announce(map ? `The film shows evidence for ${findingName(map.label)}.` : 'The overlay is off.', root);
     });
     this.#opacity.addEventListener('input', () => this.#apply());
-    drawLegend(element('saliency-legend', HTMLCanvasElement));
+    drawLegend(element('saliency-legend', HTMLCanvasElement, root));
   }
 
   /** Offers the maps of an answer; none hides the controls. @param {Saliency[]} maps */
@@ -54,11 +59,11 @@ export class SaliencyControls {
 
   #apply() {
     const map = this.#map();
-    element('saliency-scale', HTMLElement).hidden = !map;
+    element('saliency-scale', HTMLElement, this.#root).hidden = !map;
     this.#viewer.overlay(map);
     this.#viewer.opacity = this.#opacity.valueAsNumber / 100;
     if (!map) return;
-    element('saliency-peak', HTMLElement).textContent = map.peak > 0
+    element('saliency-peak', HTMLElement, this.#root).textContent = map.peak > 0
       ? `strongest (logit +${map.peak.toFixed(1)})`
       : 'nothing speaks for it';
   }

@@ -6,6 +6,8 @@ import { AS_READ, evidencePixels, greyTable, paint, windowLevel } from './pictur
 /** @typedef {import('./picture.js').Plane} Plane */
 /** @typedef {{ x: number, y: number }} Point */
 
+/** What dragging can do. */
+const TOOLS = /** @type {const} */ (['window', 'paint', 'move']);
 const LARGEST_ZOOM = 12;
 /** Zoom of a double click. */
 const CLOSE_UP = 2.5;
@@ -21,13 +23,14 @@ const MAP_SIDE = 224;
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 export class Viewer {
-  #stage = element('stage', HTMLElement);
-  #sheet = element('sheet', HTMLElement);
-  #image = element('image', HTMLCanvasElement);
-  #overlay = element('overlay', HTMLCanvasElement);
-  #readout = element('readout', HTMLElement);
-  #brightness = input('brightness');
-  #contrast = input('contrast');
+  #root;
+  #stage;
+  #sheet;
+  #image;
+  #overlay;
+  #readout;
+  #brightness;
+  #contrast;
 
   /** @type {Plane | undefined} */
   #plane;
@@ -37,7 +40,7 @@ export class Viewer {
   #zoom = 1;
   /** @type {Point} Where the film's centre lies, from the stage's centre, in pixels. */
   #place = { x: 0, y: 0 };
-  /** @type {'window' | 'move' | 'paint'} */
+  /** @type {typeof TOOLS[number]} */
   #tool = 'window';
   #frame = 0;
 
@@ -48,8 +51,16 @@ export class Viewer {
   /** @type {(from: Point, to: Point) => void} Hears each stroke of the paint tool, in fractions of the film. */
   onPaint = () => {};
 
-  constructor() {
-    const stage = this.#stage;
+  /** @param {import('./dom.js').Root} [root] */
+  constructor(root = document) {
+    this.#root = root;
+    const stage = (this.#stage = element('stage', HTMLElement, root));
+    this.#sheet = element('sheet', HTMLElement, root);
+    this.#image = element('image', HTMLCanvasElement, root);
+    this.#overlay = element('overlay', HTMLCanvasElement, root);
+    this.#readout = element('readout', HTMLElement, root);
+    this.#brightness = input('brightness', root);
+    this.#contrast = input('contrast', root);
     stage.addEventListener('pointerdown', (event) => this.#down(event));
     stage.addEventListener('pointermove', (event) => this.#moved(event));
     for (const end of ['pointerup', 'pointercancel']) {
@@ -59,13 +70,11 @@ export class Viewer {
     stage.addEventListener('dblclick', (event) => this.#tool === 'paint' || this.zoomTo(this.#zoom > 1 ? 1 : CLOSE_UP, this.#point(event)));
     stage.addEventListener('wheel', (event) => this.#wheel(event), { passive: false });
     stage.addEventListener('keydown', (event) => this.#key(event));
-    button('zoom-in').addEventListener('click', () => this.zoomTo(this.#zoom * 1.4));
-    button('zoom-out').addEventListener('click', () => this.zoomTo(this.#zoom / 1.4));
-    button('invert').addEventListener('click', () => this.#set({ invert: !this.#window.invert }));
-    button('reset').addEventListener('click', () => this.reset());
-    button('tool-window').addEventListener('click', () => this.#use('window'));
-    button('tool-move').addEventListener('click', () => this.#use('move'));
-    button('tool-paint').addEventListener('click', () => this.#use('paint'));
+    button('zoom-in', root).addEventListener('click', () => this.zoomTo(this.#zoom * 1.4));
+    button('zoom-out', root).addEventListener('click', () => this.zoomTo(this.#zoom / 1.4));
+    button('invert', root).addEventListener('click', () => this.#set({ invert: !this.#window.invert }));
+    button('reset', root).addEventListener('click', () => this.reset());
+    for (const tool of TOOLS) button(`tool-${tool}`, root).addEventListener('click', () => this.#use(tool));
     this.#brightness.addEventListener('input', () => this.#set({ brightness: this.#brightness.valueAsNumber }));
     this.#contrast.addEventListener('input', () => this.#set({ contrast: this.#contrast.valueAsNumber }));
     this.#use('window');
@@ -106,7 +115,7 @@ export class Viewer {
 
   /** Offers the paint tool and takes it up, or puts it away. @param {boolean} painting */
   set painting(painting) {
-    button('tool-paint').hidden = !painting;
+    button('tool-paint', this.#root).hidden = !painting;
     this.#use(painting ? 'paint' : 'window');
   }
 
@@ -149,7 +158,7 @@ export class Viewer {
     this.#place = { x: 0, y: 0 };
     this.#set(AS_READ);
     this.#arrange();
-    if (!quiet) announce('The film is shown as it was read.');
+    if (!quiet) announce('The film is shown as it was read.', this.#root);
   }
 
   /**
@@ -168,11 +177,11 @@ export class Viewer {
     this.#arrange();
   }
 
-  /** @param {'window' | 'move' | 'paint'} tool */
+  /** @param {typeof TOOLS[number]} tool */
   #use(tool) {
     this.#tool = tool;
     this.#stage.dataset.tool = tool;
-    for (const one of ['window', 'move', 'paint']) button(`tool-${one}`).setAttribute('aria-pressed', String(tool === one));
+    for (const one of TOOLS) button(`tool-${one}`, this.#root).setAttribute('aria-pressed', String(tool === one));
   }
 
   /** @param {Partial<import('./picture.js').Window>} change */
@@ -183,7 +192,7 @@ export class Viewer {
     this.#window = next;
     this.#brightness.value = String(next.brightness);
     this.#contrast.value = String(next.contrast);
-    button('invert').setAttribute('aria-pressed', String(next.invert));
+    button('invert', this.#root).setAttribute('aria-pressed', String(next.invert));
     this.#tell();
     // At most once a frame, however many events a pointer sends.
     this.#frame ||= requestAnimationFrame(() => {
@@ -318,13 +327,13 @@ export class Viewer {
     } else if (event.key.toLowerCase() === 'i') {
       this.#set({ invert: !invert });
     } else if (event.key.toLowerCase() === 'm') {
-      const plain = button('tool-paint').hidden ? 'window' : 'paint';
+      const plain = button('tool-paint', this.#root).hidden ? 'window' : 'paint';
       this.#use(this.#tool === 'move' ? plain : 'move');
-      announce({ move: 'Dragging moves the film.', paint: 'Dragging paints.', window: 'Dragging changes brightness and contrast.' }[this.#tool]);
+      announce({ move: 'Dragging moves the film.', paint: 'Dragging paints.', window: 'Dragging changes brightness and contrast.' }[this.#tool], this.#root);
     } else {
       return;
     }
     event.preventDefault();
-    void breathe().then(() => event.key !== '0' && event.key.toLowerCase() !== 'm' && announce(this.#readout.textContent ?? ''));
+    void breathe().then(() => event.key !== '0' && event.key.toLowerCase() !== 'm' && announce(this.#readout.textContent ?? '', this.#root));
   }
 }

@@ -73,7 +73,7 @@ fn role(name: &str) -> Role {
     let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
     let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension);
     match (folder, file, extension) {
-        (_, _, "ts") | (_, ".gitignore", _) => Role::Drop,
+        (_, _, "ts") | (_, ".gitignore", _) | ("generated", "markup.js", _) => Role::Drop,
         ("", "sw.js", _) => Role::Own,
         ("", "app.html", _) => Role::File,
         _ if name == FRAME => Role::Both,

@@ -11,8 +11,28 @@ use crate::tools;
 use crate::web::{self, MODULES};
 
 /// What the package has from the page, besides the programs.
-const SOURCES: [&str; 8] =
-    ["backend.js", "client.js", "engine.js", "fetch.js", "node-worker.js", "node.js", "programs.js", "source.js"];
+const SOURCES: [&str; 20] = [
+    "app/answer.js",
+    "app/dom.js",
+    "app/measured.js",
+    "app/picture.js",
+    "app/report.js",
+    "app/saliency.js",
+    "app/viewer.js",
+    "app/words.js",
+    "backend.js",
+    "client.js",
+    "element.js",
+    "engine.js",
+    "engines.js",
+    "fetch.js",
+    "generated/markup.js",
+    "node-worker.js",
+    "node.js",
+    "programs.js",
+    "source.js",
+    "worker.js",
+];
 
 /// The files of one program.
 const PROGRAM: [&str; 3] = ["deepbreath.js", "deepbreath.d.ts", "deepbreath_bg.wasm"];
@@ -33,7 +53,7 @@ pub(crate) fn assemble(place: &Place) -> Result<PathBuf> {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     }
     let www = place.root.join("www");
-    for file in SOURCES.iter().chain(&["worker.js"]) {
+    for file in SOURCES {
         copy(&www.join(file), &folder.join(file))?;
     }
     for (name, _) in MODULES {

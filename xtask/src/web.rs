@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::card;
+use crate::markup;
 use crate::run::{Place, Program, cargo, say};
 use crate::tools;
 
@@ -34,10 +35,12 @@ pub(crate) const WASM_BUILD: [&str; 8] = [
     "--features",
 ];
 
-/// Builds the wasm modules with their JavaScript and types into www/generated/, a folder each.
+/// Builds the wasm modules with their JavaScript and types into www/generated/, a folder each, and the markup of the
+/// custom element.
 pub(crate) fn modules(place: &Place) -> Result<()> {
     tools::wasm_target()?;
     let wasm_bindgen = tools::wasm_bindgen(place)?;
+    markup::write(place)?;
     for (name, features) in MODULES {
         say(format!("Building the wasm module for {name}"));
         cargo(place, ["build"]).args(WASM_BUILD).args([features]).run()?;

@@ -1,0 +1,290 @@
+// <deep-breath weights="deepbreath.safetensors">: the application's viewer and answer as a custom element, for one film at
+// a time. Markup, styles, viewer and answer are those of the application (www/app.html, www/app/).
+
+import { Answer } from './app/answer.js';
+import { announce, button, element, input, make } from './app/dom.js';
+import { ratesOf } from './app/measured.js';
+import { SaliencyControls } from './app/saliency.js';
+import { Viewer } from './app/viewer.js';
+import { described, engineName } from './app/words.js';
+import { release, take } from './engines.js';
+import { ANSWER, STYLES, SYMBOLS, VIEWER } from './generated/markup.js';
+import { nameOf } from './source.js';
+
+/** @typedef {import('./client.js').Assessment} Assessment */
+/** @typedef {import('./client.js').Classifier} Classifier */
+/** @typedef {import('./client.js').LoadOptions} LoadOptions */
+/** @typedef {import('./client.js').Source} Source */
+
+const BAR = `<div class="bar" part="bar">
+  <button id="open" type="button" class="button" part="button"><svg class="icon" aria-hidden="true"><use href="#i-film"/></svg>Open an X-ray</button>
+  <input id="file" type="file" hidden>
+  <p id="status" class="status" part="status" data-state="loading" role="status"><span id="status-text">Starting</span></p>
+</div>
+<div id="announcer" class="sr" role="log" aria-label="What happened"></div>`;
+
+const INVITATION = `<slot name="invitation"><h2>Show it a chest X-ray</h2>
+  <p>A small neural network reads the film here, on this device. It is sent nowhere.</p></slot>
+<div class="invite"><button id="choose" type="button" class="button primary" part="button">Choose an X-ray</button></div>
+<p class="aside">Or drop a file here, or paste an image.<br>PNG, JPEG, WebP, BMP, TIFF and DICOM.</p>`;
+
+/** Names for `::part()`, by selector. */
+const PARTS = {
+  '.viewer': 'viewer', '.lightbox': 'lightbox', '#tools': 'tools', '#saliency': 'saliency', '#answer': 'answer',
+  '#disclaimer': 'disclaimer', '#call': 'call', '#findings': 'findings', '#facts': 'facts', '#error': 'problem',
+};
+
+/** @type {{ template: HTMLTemplateElement, sheet: CSSStyleSheet } | undefined} Made once for all. */
+let look;
+
+/** What every element is cloned from. */
+function looks() {
+  if (look) return look;
+  const markup = `${SYMBOLS}${BAR}<div id="room" class="room" data-film="none">${VIEWER}${ANSWER}</div><slot name="footer"></slot>`;
+  /** @typedef {{ createPolicy(name: string, rules: object): { createHTML(text: string): string } }} TrustedTypes */
+  const { trustedTypes } = /** @type {{ trustedTypes?: TrustedTypes }} */ (/** @type {unknown} */ (globalThis));
+  const trusted = trustedTypes?.createPolicy('deepbreath', { createHTML: (/** @type {string} */ text) => text });
+  const template = document.createElement('template');
+  const fill = (/** @type {Element} */ node, /** @type {string} */ text) => (node.innerHTML = trusted?.createHTML(text) ?? text);
+  fill(template, markup);
+  const invitation = template.content.querySelector('#invitation');
+  if (invitation) fill(invitation, INVITATION);
+  template.content.querySelector('#keys')?.remove(); // Opens a dialog of the page.
+  // The shortcut lab belongs to the page, and with it the choice between two views.
+  for (const id of ['#views', '#lab']) template.content.querySelector(id)?.remove();
+  for (const name of ['role', 'aria-labelledby']) template.content.querySelector('#answer-view')?.removeAttribute(name);
+  // A landmark of the application is none of the page around, where it may come several times.
+  for (const section of template.content.querySelectorAll('section')) section.removeAttribute('aria-labelledby');
+  const drop = template.content.querySelector('#dropzone');
+  if (drop) drop.textContent = 'Drop it to read it here';
+  const more = make('slot', '');
+  more.name = 'disclaimer';
+  template.content.querySelector('#disclaimer')?.after(more);
+  for (const [selector, part] of Object.entries(PARTS)) template.content.querySelector(selector)?.part.add(part);
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(STYLES);
+  return (look = { template, sheet });
+}
+
+/** Where there is no document (a server that only renders), the element can be imported but not used. */
+const Base = /** @type {typeof HTMLElement} */ (globalThis.HTMLElement ?? Object);
+
+/**
+ * The element. Attributes: `weights` (address), `backend` (`auto`, `cpu`, `webgpu`), `base` (folder of the package's files),
+ * `theme` (`dark`, `light`; else the page's `color-scheme`). Slots: `invitation`, `disclaimer` (after ours), `footer`.
+ *
+ * Events, all bubbling and composed: `ready` (`detail: { backend, weights }`), `assessment` (`detail`: the
+ * {@link Assessment}), `error` (`detail`: the `DeepbreathError`).
+ */
+export class DeepBreathElement extends Base {
+  static observedAttributes = ['weights', 'backend', 'base'];
+
+  /** @type {ShadowRoot | undefined} */
+  #root;
+  /** @type {Viewer | undefined} */
+  #viewer;
+  /** @type {SaliencyControls | undefined} */
+  #saliency;
+  /** @type {Answer | undefined} */
+  #answer;
+  /** @type {ReturnType<typeof take> | undefined} */
+  #engine;
+  /** @type {LoadOptions['weights']} */
+  #weights;
+  #asked = new AbortController();
+  /** @type {Assessment | undefined} */
+  #assessment;
+
+  /** The weights, where they are not at the address of the attribute: bytes or a Blob. */
+  get weights() {
+    return this.#weights ?? this.getAttribute('weights') ?? undefined;
+  }
+
+  set weights(weights) {
+    this.#weights = weights;
+    this.#reload();
+  }
+
+  /** The last answer. */
+  get assessment() {
+    return this.#assessment;
+  }
+
+  /** The classifier, once it is there. @returns {Promise<Classifier>} */
+  get classifier() {
+    if (!this.#engine) return Promise.reject(new DOMException('The element is in no document.', 'InvalidStateError'));
+    return this.#engine.classifier;
+  }
+
+  connectedCallback() {
+    if (!this.#root) this.#build();
+    this.#reload();
+  }
+
+  disconnectedCallback() {
+    this.#asked.abort();
+    this.#leave();
+  }
+
+  attributeChangedCallback() {
+    if (this.#engine) this.#reload();
+  }
+
+  /**
+   * Shows an image and its answer, as if it had been chosen here. Another image takes its place.
+   * @param {Source} source
+   * @returns {Promise<Assessment>} What `assessment` tells as well.
+   */
+  async classify(source) {
+    const [viewer, saliency, answer] = [this.#viewer, this.#saliency, this.#answer];
+    if (!viewer || !saliency || !answer) throw new DOMException('The element is in no document.', 'InvalidStateError');
+    this.#asked.abort();
+    const { signal } = (this.#asked = new AbortController());
+    const name = nameOf(source);
+    this.#invite(name);
+    viewer.clear();
+    saliency.offer([]);
+    answer.work(name);
+    try {
+      const classifier = await this.classifier;
+      signal.throwIfAborted();
+      this.#status('working', `Reading ${name}`);
+      viewer.show(await classifier.preview(source, { signal }), name);
+      this.#html('tools').hidden = false;
+      const assessment = await classifier.classify(source, { saliency: true, signal });
+      this.#assessment = assessment;
+      saliency.offer(assessment.refused ? [] : assessment.saliency);
+      answer.answer(assessment);
+      this.#status('ready', 'Ready');
+      this.#tell('assessment', assessment);
+      return assessment;
+    } catch (error) {
+      // Of an error while loading, `#reload` tells.
+      if (!signal.aborted && this.#html('status').dataset.state === 'working') {
+        this.#status('ready', 'Ready');
+        answer.fail(described(error));
+        this.#tell('error', error);
+      }
+      throw error;
+    }
+  }
+
+  /** @param {string} id */
+  #html(id) {
+    return element(id, HTMLElement, /** @type {ShadowRoot} */ (this.#root));
+  }
+
+  /** @param {'loading' | 'ready' | 'working' | 'failed'} state @param {string} text */
+  #status(state, text) {
+    this.#html('status').dataset.state = state;
+    this.#html('status-text').textContent = text;
+  }
+
+  /** @param {string} type @param {unknown} detail */
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
+  }
+
+  #build() {
+    const { template, sheet } = looks();
+    const root = (this.#root = this.attachShadow({ mode: 'open' }));
+    root.adoptedStyleSheets = [sheet];
+    root.append(document.importNode(template.content, true));
+    this.#viewer = new Viewer(root);
+    this.#saliency = new SaliencyControls(this.#viewer, root);
+    this.#answer = new Answer(root);
+    this.#viewer.clear();
+    const file = input('file', root);
+    for (const id of ['open', 'choose']) button(id, root).addEventListener('click', () => file.click());
+    file.addEventListener('change', () => {
+      this.#take(file.files);
+      file.value = ''; // So that the same file can be chosen again.
+    });
+    const drop = this.#html('dropzone');
+    const leave = () => (drop.hidden = true);
+    this.addEventListener('dragover', (event) => {
+      if (!event.dataTransfer?.types.includes('Files')) return;
+      event.preventDefault();
+      drop.hidden = false;
+    });
+    this.addEventListener('dragleave', (event) => this.contains(/** @type {Node | null} */ (event.relatedTarget)) || leave());
+    this.addEventListener('drop', (event) => {
+      event.preventDefault();
+      leave();
+      this.#take(event.dataTransfer?.files);
+    });
+    this.addEventListener('paste', (event) => this.#take(event.clipboardData?.files));
+  }
+
+  /** @param {FileList | null | undefined} files Of several, the first. */
+  #take(files) {
+    const [file] = files ?? [];
+    if (!file) return;
+    if (files && files.length > 1) announce(`One film at a time: ${file.name}.`, this.#root);
+    this.classify(file).catch(() => {}); // Shown, and told by an event.
+  }
+
+  /** Makes room for a film. @param {string} name */
+  #invite(name) {
+    this.#html('room').dataset.film = 'open';
+    this.#html('invitation').hidden = true;
+    this.#html('tools').hidden = true;
+    const caption = this.#html('caption');
+    caption.textContent = name;
+    caption.hidden = false;
+  }
+
+  /** Gets the engine that the attributes ask for. */
+  #reload() {
+    if (!this.isConnected || !this.#root) return;
+    this.#leave();
+    const backend = this.getAttribute('backend');
+    const base = this.getAttribute('base');
+    const engine = (this.#engine = take({
+      ...(this.weights !== undefined && { weights: this.weights }),
+      backend: backend === 'cpu' || backend === 'webgpu' ? backend : 'auto',
+      ...(base !== null && { base }),
+    }));
+    engine.addEventListener('progress', this.#progressed);
+    this.#progressed();
+    engine.classifier.then((classifier) => {
+      if (engine === this.#engine) this.#ready(classifier);
+    }, (error) => {
+      if (engine !== this.#engine) return;
+      this.#status('failed', 'Not ready');
+      this.#answer?.fail(described(error));
+      this.#tell('error', error);
+    });
+  }
+
+  #leave() {
+    if (!this.#engine) return;
+    const engine = this.#engine;
+    this.#engine = undefined;
+    engine.removeEventListener('progress', this.#progressed);
+    engine.classifier.then((classifier) => classifier.removeEventListener('backendchange', this.#changed), () => {});
+    release(engine);
+  }
+
+  #progressed = () => {
+    const { loaded = 0, total = 0, stage = 'weights' } = this.#engine?.progress ?? {};
+    const done = total ? `${Math.floor((100 * Math.min(loaded, total)) / total)} %` : `${(loaded / 1e6).toFixed(1)} MB`;
+    this.#status('loading', stage === 'engine' ? 'Starting the network' : `Loading weights: ${done}`);
+  };
+
+  /** @param {Classifier} classifier */
+  #ready(classifier) {
+    const { weights, backend } = classifier;
+    this.#answer?.know({ rates: (label, id) => ratesOf(weights, label, id), gated: Boolean(weights.gate), classes: weights.classes, conformal: weights.conformal });
+    this.#status('ready', 'Ready');
+    classifier.addEventListener('backendchange', this.#changed);
+    this.#tell('ready', { backend, weights });
+  }
+
+  #changed = (/** @type {Event} */ event) => {
+    const { backend, reason } = /** @type {CustomEvent<import('./client.js').BackendChange>} */ (event).detail;
+    announce(`Now working on the ${engineName(backend)}: ${reason}`, this.#root);
+  };
+}
+
+if (globalThis.customElements && !customElements.get('deep-breath')) customElements.define('deep-breath', DeepBreathElement);
