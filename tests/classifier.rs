@@ -203,7 +203,8 @@ fn the_json_forms_are_stable() {
     let json: serde_json::Value = serde_json::from_str(&line).unwrap();
     let mut keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();
-    let expected = ["backend", "call", "file", "predictionSet", "probabilities", "provenance", "reasons", "refused", "weights"];
+    let expected =
+        ["backend", "call", "file", "predictionSet", "probabilities", "provenance", "reasons", "refused", "weights"];
     assert_eq!(keys, expected);
     assert_eq!(json["probabilities"].as_object().unwrap().len(), 3);
     let whole = serde_json::to_value(&assessment).unwrap();

@@ -10,6 +10,7 @@ import { described, engineName } from './app/words.js';
 import { release, take } from './engines.js';
 import { ANSWER, STYLES, SYMBOLS, VIEWER } from './generated/markup.js';
 import { nameOf } from './source.js';
+import { ownMarkup } from './trusted.js';
 
 /** @typedef {import('./client.js').Assessment} Assessment */
 /** @typedef {import('./client.js').Classifier} Classifier */
@@ -41,14 +42,10 @@ let look;
 function looks() {
   if (look) return look;
   const markup = `${SYMBOLS}${BAR}<div id="room" class="room" data-film="none">${VIEWER}${ANSWER}</div><slot name="footer"></slot>`;
-  /** @typedef {{ createPolicy(name: string, rules: object): { createHTML(text: string): string } }} TrustedTypes */
-  const { trustedTypes } = /** @type {{ trustedTypes?: TrustedTypes }} */ (/** @type {unknown} */ (globalThis));
-  const trusted = trustedTypes?.createPolicy('deepbreath', { createHTML: (/** @type {string} */ text) => text });
   const template = document.createElement('template');
-  const fill = (/** @type {Element} */ node, /** @type {string} */ text) => (node.innerHTML = trusted?.createHTML(text) ?? text);
-  fill(template, markup);
+  template.innerHTML = ownMarkup(markup);
   const invitation = template.content.querySelector('#invitation');
-  if (invitation) fill(invitation, INVITATION);
+  if (invitation) invitation.innerHTML = ownMarkup(INVITATION);
   template.content.querySelector('#keys')?.remove(); // Opens a dialog of the page.
   // The shortcut lab belongs to the page, and with it the choice between two views.
   for (const id of ['#views', '#lab']) template.content.querySelector(id)?.remove();

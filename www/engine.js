@@ -12,7 +12,7 @@
  * What can go wrong. The codes are stable: one may be added, none changes its meaning.
  * @typedef {'empty' | 'file-too-large' | 'too-many-pixels' | 'unknown-format' | 'truncated' | 'corrupt' | 'unsupported-image'
  *   | 'unsupported-transfer-syntax' | 'unsupported-photometric' | 'no-pixel-data' | 'dicom-not-built' | 'unreadable-file'
- *   | 'options' | 'no-weights' | 'weights' | 'unreachable' | 'no-module' | 'not-loaded' | 'no-gpu' | 'device-lost'
+ *   | 'options' | 'mask' | 'no-weights' | 'weights' | 'unreachable' | 'no-module' | 'not-loaded' | 'no-gpu' | 'device-lost'
  *   | 'verification' | 'inference' | 'worker' | 'panic' | 'closed' | 'internal'} ErrorCode
  */
 

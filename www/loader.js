@@ -3,10 +3,11 @@
 
 import { DeepbreathError } from './engine.js';
 import { Assets } from './loader/assets.js';
+import { hostOrigin, meetHost } from './loader/host.js';
 import { link } from './loader/link.js';
 import { forget, plan, remember, starting } from './loader/machine.js';
 import { Network } from './loader/network.js';
-import { offerUpdate, onForget, showEngine, showFailure, showNetwork, showStarting } from './loader/panel.js';
+import { offerUpdate, onForget, showEngine, showFailure, showHost, showNetwork, showStarting } from './loader/panel.js';
 import { seal, sealedFrame, styleSheets } from './loader/seal.js';
 import { themeSwitch } from './loader/theme.js';
 import { blobModule, Workers } from './loader/workers.js';
@@ -177,6 +178,11 @@ async function main() {
   const tell = (/** @type {FromLoader} */ message) => port.postMessage(message);
   passOn = (theme) => tell({ kind: 'theme', theme });
   network.addEventListener('change', () => tell({ kind: 'network', state: network.state }));
+  const host = hostOrigin();
+  if (host) {
+    showHost(host);
+    meetHost(host, (line) => port.postMessage({ kind: 'host' }, [line]));
+  }
   let workers;
   try {
     workers = await openWorkers(assets, planned.programs, tutorial.state === 'here', tell);

@@ -3,6 +3,7 @@
 
 import { DeepbreathError } from './engine.js';
 import { fetchBytes } from './fetch.js';
+import { ownScript } from './trusted.js';
 
 /** @typedef {import('./worker.js').Assets} Assets */
 /** @typedef {import('./worker.js').Backend} Backend */
@@ -58,7 +59,7 @@ export function ownWorker(base) {
   const address = base === undefined
     ? new URL('./worker.js', import.meta.url)
     : new URL('worker.js', new URL(base, document.baseURI));
-  const worker = new Worker(startable(address), { type: 'module' });
+  const worker = new Worker(ownScript(startable(address)), { type: 'module' });
   /** @type {Promise<string>} */
   const stopped = new Promise((resolve) => {
     worker.addEventListener('error', (event) => resolve(event.message || 'its files did not arrive'));

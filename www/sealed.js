@@ -1,6 +1,7 @@
 // Inside the sealed frame: the application on one side, the loader's port on the other. The loader starts the workers,
 // because a frame without origin may not use the GPU in a worker of its own; requests go to them directly.
 
+import { Host } from './app/host.js';
 import { start } from './app/main.js';
 import { Classifier, DeepbreathError } from './client.js';
 
@@ -14,6 +15,7 @@ import { Classifier, DeepbreathError } from './client.js';
  *   | { kind: 'loaded', backend: Backend | 'auto', tutorial: TutorialState }
  *   | { kind: 'failed', code: string, message: string }
  *   | { kind: 'stopped', id: number, reason: string }
+ *   | { kind: 'host' }
  *   | { kind: 'theme', theme: import('./loader/theme.js').Theme }
  *   | { kind: 'network', state: NetworkState }} FromLoader
  */
@@ -87,11 +89,12 @@ export function open(port, { version, theme, example }) {
   const tell = (/** @type {FromFrame} */ message) => port.postMessage(message);
   const hosts = new Hosts(port);
   const network = new NetworkMirror();
+  const host = new Host();
   /** @type {(progress: Progress) => void} */
   let report = () => {};
   /** @type {Promise<{ backend: Backend | 'auto', tutorial: TutorialState }>} */
   const loaded = new Promise((resolve, reject) => {
-    port.addEventListener('message', ({ data }) => {
+    port.addEventListener('message', ({ data, ports: [line] }) => {
       const message = /** @type {FromLoader} */ (data);
       switch (message.kind) {
         case 'progress':
@@ -102,6 +105,8 @@ export function open(port, { version, theme, example }) {
           return reject(new DeepbreathError(message.code, message.message));
         case 'stopped':
           return hosts.stopped(message.id, message.reason);
+        case 'host':
+          return line && host.meet(line);
         case 'theme':
           document.documentElement.dataset.theme = message.theme;
           return;
@@ -127,13 +132,19 @@ export function open(port, { version, theme, example }) {
     fetch: () => tell({ kind: 'fetch-tutorial' }),
   }));
   tutorial.catch(() => {}); // Told by `loaded` itself.
-  return start(async (onProgress) => {
+  /** @param {(progress: Progress) => void} onProgress */
+  const load = async (onProgress) => {
     report = onProgress;
     const { backend } = await loaded;
     const classifier = await Classifier.load({ backend, onProgress, host: (wanted) => hosts.spawn(wanted) });
     const settled = () => tell({ kind: 'settled', backend: classifier.backend, reason: classifier.reason });
     classifier.addEventListener('backendchange', settled);
     settled();
+    host.ready(classifier);
     return classifier;
-  }, { version, network, example, tutorial, save: (name, type, text) => tell({ kind: 'save', name, type, text }) });
+  };
+  return start((onProgress) => load(onProgress).catch((error) => {
+    host.failed(error);
+    throw error;
+  }), { version, network, example, tutorial, save: (name, type, text) => tell({ kind: 'save', name, type, text }) });
 }

@@ -89,7 +89,7 @@ const FAKE = `Object.assign(new EventTarget(), {
   async judge(film, cover) {
     globalThis.asked = (globalThis.asked ?? 0) + 1;
     const copy = cover.slice();
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, globalThis.slow ?? 20));
     const share = copy.reduce((sum, cell) => sum + cell) / copy.length;
     return { findings: [{ label: 'covid', probability: share }, { label: 'normal', probability: 1 - share }], call: null, refused: share > 0.6 };
   },
@@ -192,6 +192,17 @@ describe('in the lab', () => {
     await becomes(() => rows(app, 'own'), ([covid]) => covid?.after === 0.5, 'the last one');
     await page.waitForTimeout(200);
     assert.ok(Number(await app.evaluate('asked')) - before <= 2, `asked ${await app.evaluate('asked')} times`);
+  });
+
+  test('a part that is chosen while the numbers of another come counts', async () => {
+    const app = await openLab();
+    await app.evaluate('slow = 300');
+    await cover(app, 'outside');
+    await cover(app, 'nothing');
+    await cover(app, 'lungs');
+    await becomes(() => text(app, '#lab-lesson'), /lungs cannot be seen/);
+    await becomes(() => rows(app, 'own'), ([covid]) => covid?.after === 0.5, 'the lungs');
+    assert.match(await text(app, '#lab-verdict'), /^50 %/);
   });
 
   test('what the page would refuse is judged, and said', async () => {

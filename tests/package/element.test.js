@@ -17,7 +17,7 @@ const HOST = `<!doctype html>
 <html lang="en">
 <head>
   <meta charset="utf-8">
-  <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'self'; img-src data:; ${POLICY}">
+  <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'self'; img-src data:; ${POLICY}; require-trusted-types-for 'script'; trusted-types deepbreath">
   <title>Host</title>
   <link rel="icon" href="data:,">
   <link rel="stylesheet" href="host.css">

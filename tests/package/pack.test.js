@@ -36,13 +36,14 @@ test('npm packs exactly these files, and would publish them', () => {
   const { files } = report.files ? report : report.deepbreath; // npm 10, npm 11
   const names = files.map((/** @type {{ path: string }} */ file) => file.path).sort();
   const application = ['answer', 'dom', 'measured', 'picture', 'report', 'saliency', 'viewer', 'words'].map((name) => `app/${name}`);
-  const modules = [...application, 'backend', 'client', 'element', 'engine', 'engines', 'fetch', 'generated/markup', 'node', 'node-worker', 'programs', 'source', 'worker'];
+  const modules = [...application, 'backend', 'client', 'element', 'engine', 'engines', 'fetch', 'frame-element', 'generated/markup', 'node', 'node-worker', 'programs', 'source', 'trusted', 'worker'];
   const programs = readdirSync(path.join(ROOT, 'www/generated')).filter((name) => name === 'cpu' || name === 'webgpu');
   assert.ok(programs.includes('cpu'));
   const wanted = [
     ...modules.flatMap((name) => [`${name}.js`, `${name}.d.ts`]).filter((name) => !/^node.*\.d\.ts$/.test(name)),
     ...programs.flatMap((name) => ['deepbreath.d.ts', 'deepbreath.js', 'deepbreath_bg.wasm'].map((file) => `generated/${name}/${file}`)),
-    'CHANGELOG.md', 'LICENSE-APACHE', 'LICENSE-MIT', 'NOTICE', 'README.md', 'deep-breath.d.ts', 'examples/classify.mjs', 'package.json',
+    'CHANGELOG.md', 'COOKBOOK.md', 'LICENSE-APACHE', 'app/host.d.ts', 'LICENSE-MIT', 'NOTICE', 'README.md', 'deep-breath.d.ts', 'deep-breath-frame.d.ts',
+    ...['classify.mjs', 'plain.html', 'react.jsx', 'ten-lines.html'].map((name) => `examples/${name}`), 'package.json',
   ];
   assert.deepEqual(names, wanted.sort());
 });

@@ -47,7 +47,8 @@ pub fn predict(classifier: &Classifier, films: &[&Film]) -> Result<Vec<Predictio
             let probabilities = decision::probabilities(&logits, classifier.metadata().temperature);
             let refused = gate.is_some_and(|gate| gate.refuses());
             let conformal = classifier.metadata().conformal.as_ref();
-            let set = conformal.map(|conformal| decision::prediction_set(&probabilities, conformal)).unwrap_or_default();
+            let set =
+                conformal.map(|conformal| decision::prediction_set(&probabilities, conformal)).unwrap_or_default();
             predictions.push(Prediction { set, refused, ..Prediction::new(film, logits, probabilities) });
         }
         bar.set_position(predictions.len() as u64);

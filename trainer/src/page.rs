@@ -191,7 +191,8 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
              have it in their set. Thresholds from {} validation films. The promise is for the same mixture of sources, label \
              by label, and the rows of the labels show whether it held; a single source, or another hospital, has no such \
              promise, and the rows of the sources show by how much it can miss. * fewer than 30 films.",
-            100.0 * sets.stated, sets.calibrated_on
+            100.0 * sets.stated,
+            sets.calibrated_on
         );
         section(&mut text, "Prediction sets", &explanation, &table);
     }

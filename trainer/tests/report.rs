@@ -1,11 +1,11 @@
 //! The report: its contract on disk, its tables, its page and its figures.
 
+use deepbreath::decision::prediction_set;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use std::time::Instant;
 use trainer::bootstrap::Bootstrap;
-use deepbreath::decision::prediction_set;
 use trainer::calibrate::operating_points;
 use trainer::conformal;
 use trainer::metrics::Prediction;
@@ -200,7 +200,9 @@ fn the_page_holds_every_figure_and_fetches_nothing() {
         assert!(svg.starts_with("<svg xmlns=") && html.contains(&svg), "{figure}");
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{figure}");
     }
-    for words in ["never a diagnosis", "Glossary", "prefers-color-scheme:dark", "By age group", "hand X-ray", "Prediction sets"] {
+    for words in
+        ["never a diagnosis", "Glossary", "prefers-color-scheme:dark", "By age group", "hand X-ray", "Prediction sets"]
+    {
         assert!(html.contains(words), "{words}");
     }
     for fetched in ["<script", "<link", "src=\"", "url(", "@import"] {
@@ -249,7 +251,9 @@ fn what_cannot_be_measured_is_refused() {
     let films = films(30);
     let mut points = operating_points(&films, &classes());
     points[0].finding = "tuberculosis".into();
-    let message = Report::new(&films, &classes(), Given { points: &points, ..Given::default() }, protocol()).unwrap_err().to_string();
+    let message = Report::new(&films, &classes(), Given { points: &points, ..Given::default() }, protocol())
+        .unwrap_err()
+        .to_string();
     assert!(message.contains("tuberculosis"), "{message}");
 }
 

@@ -34,6 +34,15 @@ const KEY_STEP = 0.5;
 /** Milliseconds without a new number before one is read out. */
 const QUIET = 700;
 
+/**
+ * What a network is asked.
+ * @typedef {object} Question
+ * @property {Reduced} film
+ * @property {Uint8Array<ArrayBuffer>} cover Read when the question is put.
+ * @property {() => boolean} wanted Whether that film is still the one.
+ * @property {() => void} tell Called with the answer.
+ */
+
 /** A network with its numbers for the film. */
 class Subject {
   /** @type {Judged | undefined} */
@@ -41,7 +50,8 @@ class Subject {
   /** @type {Judged | undefined} */
   after;
   #busy = false;
-  #stale = false;
+  /** @type {Question | undefined} The newest that waits. */
+  #next;
 
   /** @param {Classifier} classifier @param {HTMLElement} rows */
   constructor(classifier, rows) {
@@ -49,29 +59,30 @@ class Subject {
     this.rows = rows;
   }
 
-  /**
-   * Asks for the numbers of `cover`; while one question is open, only the newest of the later ones is kept.
-   * @param {Reduced} film
-   * @param {Uint8Array<ArrayBuffer>} cover Read when the question is put.
-   * @param {() => boolean} wanted Whether that film is still the one.
-   * @param {() => void} tell Called for every answer.
-   */
-  async judge(film, cover, wanted, tell) {
-    this.#stale = true;
+  /** Asks; while one question is open, only the newest of the later ones is kept. @param {Question} question */
+  async ask(question) {
+    this.#next = question;
     if (this.#busy) return;
     this.#busy = true;
     try {
-      while (this.#stale && wanted()) {
-        this.#stale = false;
-        this.before ??= await this.classifier.judge(film, bare());
-        this.after = await this.classifier.judge(film, cover);
-        if (!wanted()) return;
+      for (let now = this.#take(); now; now = this.#take()) {
+        const before = this.before ?? await this.classifier.judge(now.film, bare());
+        const after = await this.classifier.judge(now.film, now.cover);
+        if (!now.wanted()) continue;
+        Object.assign(this, { before, after });
         this.#draw();
-        tell();
+        now.tell();
       }
     } finally {
       this.#busy = false;
     }
+  }
+
+  /** The question that waits, if it still matters. */
+  #take() {
+    const question = this.#next;
+    this.#next = undefined;
+    return question?.wanted() ? question : undefined;
   }
 
   #draw() {
@@ -281,7 +292,7 @@ export class Lab {
     if (!film) return;
     const wanted = () => this.#reduced === film;
     for (const subject of [this.#own, this.#other]) {
-      subject?.judge(film, this.#cover, wanted, () => this.#tell()).catch((error) => {
+      subject?.ask({ film, cover: this.#cover, wanted, tell: () => this.#tell() }).catch((error) => {
         if (wanted()) element('lab-verdict', HTMLElement).textContent = described(error).message;
       });
     }

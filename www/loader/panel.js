@@ -75,3 +75,11 @@ export function showFailure(message, code) {
 export function showStarting(text) {
   element('starting').textContent = text;
 }
+
+/** Says who else learns the answers. @param {string} origin */
+export function showHost(origin) {
+  const line = document.createElement('p');
+  line.className = 'host';
+  line.textContent = `This reader is part of a page of ${origin}, which is told the answers, but no image.`;
+  document.querySelector('header')?.after(line);
+}

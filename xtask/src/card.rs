@@ -28,7 +28,7 @@ pub(crate) fn about(place: &Place, site: &Path) -> Result<()> {
 
 /// The card as HTML. Its title is the page's own; links to files of the repository
 /// lead nowhere on a site, so only their text stays; raw HTML is left out. Tables can be scrolled sideways.
-fn render(card: &str) -> String {
+pub(crate) fn render(card: &str) -> String {
     let body = card.split_once('\n').map_or(card, |(title, rest)| if title.starts_with("# ") { rest } else { card });
     let mut inside = false;
     let events = Parser::new_ext(body, Options::ENABLE_TABLES).filter_map(|event| match event {

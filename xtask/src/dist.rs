@@ -15,6 +15,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::card;
+use crate::guide;
 use crate::run::{Place, say};
 
 /// The list of files, for `www/loader/assets.js`.
@@ -93,6 +94,7 @@ pub(crate) fn finish(place: &Place) -> Result<()> {
     let folder = folder.context("trunk runs this: use `trunk build` or `cargo xtask serve`")?;
     let release = env::var("TRUNK_PROFILE").is_ok_and(|profile| profile == "release");
     card::about(place, &folder)?;
+    guide::write(place, &folder)?;
     list(&folder)?;
     if release {
         say("Compressing the page");

@@ -3,6 +3,7 @@
 mod browser;
 mod card;
 mod dist;
+mod guide;
 mod markup;
 mod package;
 mod run;

@@ -11,7 +11,7 @@ use crate::tools;
 use crate::web::{self, MODULES};
 
 /// What the package has from the page, besides the programs.
-const SOURCES: [&str; 20] = [
+const SOURCES: [&str; 22] = [
     "app/answer.js",
     "app/dom.js",
     "app/measured.js",
@@ -26,11 +26,13 @@ const SOURCES: [&str; 20] = [
     "engine.js",
     "engines.js",
     "fetch.js",
+    "frame-element.js",
     "generated/markup.js",
     "node-worker.js",
     "node.js",
     "programs.js",
     "source.js",
+    "trusted.js",
     "worker.js",
 ];
 

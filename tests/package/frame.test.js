@@ -1,0 +1,120 @@
+// <deep-breath-frame>: the built site in a frame of another origin's page, which hears answers and hands films in.
+
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { launch, serve } from '../browser/site.js';
+import { difference, NO_TRAINER, predicted, project, TOLERANCE } from './installed.js';
+
+/** @typedef {import('../../www/frame-element.js').DeepBreathFrameElement} DeepBreathFrameElement */
+
+/** @type {ReturnType<typeof project>} */
+let made;
+/** @type {import('playwright-core').Browser} */
+let browser;
+/** @type {Awaited<ReturnType<typeof serve>>} The site. */
+let site;
+/** @type {Awaited<ReturnType<typeof serve>>} The page around, of another origin. */
+let around;
+/** @type {import('playwright-core').Page} */
+let page;
+
+/** @param {string} address Of the site. */
+const host = (address) => `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Host</title><link rel="icon" href="data:,">
+  <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; script-src 'self'; frame-src ${new URL(address).origin}; connect-src 'self'">
+  <script type="module" src="host.js"></script></head>
+  <body><main><h1>Host</h1><deep-breath-frame src="${address}" backend="cpu"></deep-breath-frame></main></body></html>`;
+const SCRIPT = `
+  import './node_modules/deepbreath/frame-element.js';
+  globalThis.heard = [];
+  for (const type of ['ready', 'assessment', 'error']) {
+    document.addEventListener(type, ({ target, detail }) => heard.push([target.localName, type, detail.code ?? detail.file ?? detail.backend]));
+  }`;
+
+before(async () => {
+  made = project();
+  [site, around] = await Promise.all([serve(), serve({ folder: made.folder })]);
+  writeFileSync(path.join(made.folder, 'index.html'), host(site.url));
+  writeFileSync(path.join(made.folder, 'host.js'), SCRIPT);
+  browser = await launch();
+  page = await browser.newPage();
+  await page.goto(around.url);
+});
+after(async () => {
+  await browser?.close();
+  site?.close();
+  around?.close();
+  made?.remove();
+});
+
+/** @param {number} count @returns {Promise<string[][]>} */
+async function heard(count) {
+  await page.waitForFunction((count) => /** @type {any} */ (globalThis).heard.length >= count, count, { timeout: 60_000 });
+  return page.evaluate(() => /** @type {any} */ (globalThis).heard);
+}
+
+describe('<deep-breath-frame>', () => {
+  test('a film that the page around hands in is answered in the frame, as the trainer does', async (context) => {
+    const name = made.images.at(-1) ?? '';
+    // Asked at once: it waits for the frame.
+    const assessment = await page.locator('deep-breath-frame').evaluate(async (element, name) => {
+      const file = new File([await (await fetch(name)).blob()], name);
+      return /** @type {DeepBreathFrameElement} */ (element).classify(file);
+    }, name);
+    assert.deepEqual(await heard(2), [['deep-breath-frame', 'ready', 'cpu'], ['deep-breath-frame', 'assessment', name]]);
+    assert.equal(assessment.file, name);
+    const expected = predicted(made);
+    if (!expected) return context.skip(NO_TRAINER);
+    assert.ok(difference(assessment.findings, expected[name]) < TOLERANCE);
+  });
+
+  test('the frame shows the film, says who hears the answers, and is sealed', async () => {
+    const frame = page.frames().find((one) => one.url().startsWith(site.url));
+    assert.ok(frame);
+    assert.match(await frame.locator('.host').innerText(), new RegExp(`page of ${new URL(around.url).origin}`));
+    await frame.locator('#network[data-state=sealed]').waitFor();
+    await frame.frameLocator('#place iframe').locator('#assessment').waitFor();
+  });
+
+  test('what is no image is refused in the frame and told', async () => {
+    const code = await page.locator('deep-breath-frame').evaluate((element) =>
+      /** @type {DeepBreathFrameElement} */ (element).classify(new File(['text'], 'note.txt')).catch((error) => error.code));
+    assert.equal(code, 'unknown-format');
+    assert.deepEqual((await heard(3)).at(-1), ['deep-breath-frame', 'error', 'unknown-format']);
+  });
+
+  test('a page that the address does not name is told nothing', async () => {
+    const tab = await browser.newPage();
+    try {
+      await tab.goto(`${around.url}blank.html`);
+      const told = await tab.evaluate((address) => new Promise((resolve) => {
+        const frame = document.createElement('iframe');
+        frame.src = address;
+        const messages = /** @type {unknown[]} */ ([]);
+        addEventListener('message', ({ data }) => messages.push(data));
+        frame.addEventListener('load', () => setTimeout(() => resolve(messages), 2000));
+        document.body.append(frame);
+      }), `${site.url}?host=https://example.org`);
+      assert.deepEqual(told, []);
+    } finally {
+      await tab.close();
+    }
+  });
+
+  test('an element without an address says so', async () => {
+    const tab = await browser.newPage();
+    try {
+      const thrown = new Promise((resolve) => tab.on('pageerror', (error) => resolve(String(error))));
+      await tab.goto(`${around.url}blank.html`);
+      await tab.evaluate(async () => {
+        // @ts-ignore: an address of the served page
+        await import('./node_modules/deepbreath/frame-element.js');
+        document.body.append(document.createElement('deep-breath-frame'));
+      });
+      assert.match(String(await thrown), /needs the address of a page/);
+    } finally {
+      await tab.close();
+    }
+  });
+});
