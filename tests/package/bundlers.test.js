@@ -2,7 +2,8 @@
 // and driven to the trainer's answers.
 
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, createReadStream, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { launch, serve } from '../browser/site.js';
@@ -55,25 +56,19 @@ function site(name, html) {
 }
 
 /**
- * Opens a built site and compares its answers.
+ * Opens a site and compares its answers.
  * @param {import('node:test').TestContext} context
- * @param {string} folder
+ * @param {string} url
  */
-async function answersAsTrained(context, folder) {
-  const server = await serve({ folder });
+async function compare(context, url) {
   const tab = await browser.newPage();
-  /** @type {string[]} */
-  const errors = [];
-  tab.on('pageerror', (error) => errors.push(String(error)));
   try {
-    await tab.goto(server.url);
-    const done = tab.waitForFunction(() => /** @type {any} */ (globalThis).answers, undefined, { timeout: 60_000 });
     const failed = new Promise((_, reject) => tab.on('pageerror', reject));
     failed.catch(() => {});
+    await tab.goto(url);
+    const done = tab.waitForFunction(() => /** @type {any} */ (globalThis).answers, undefined, { timeout: 60_000 });
     const answers = /** @type {Answer[]} */ (await (await /** @type {typeof done} */ (Promise.race([done, failed]))).jsonValue());
     assert.deepEqual(answers.map(({ file }) => file), made.images);
-    const programs = server.served.filter((name) => name.endsWith('.wasm'));
-    assert.equal(programs.length, 1, `one program is enough: ${programs}`);
     if (!expected) return context.skip(NO_TRAINER);
     for (const { file, findings } of answers) {
       const far = difference(findings, expected[file]);
@@ -81,6 +76,21 @@ async function answersAsTrained(context, folder) {
     }
   } finally {
     await tab.close();
+  }
+}
+
+/**
+ * Serves a built site and compares its answers.
+ * @param {import('node:test').TestContext} context
+ * @param {string} folder
+ * @param {number} [programs] How many programs it may fetch of its own server: one is enough.
+ */
+async function answersAsTrained(context, folder, programs = 1) {
+  const server = await serve({ folder });
+  try {
+    await compare(context, server.url);
+    assert.equal(server.served.filter((name) => name.endsWith('.wasm')).length, programs);
+  } finally {
     server.close();
   }
 }
@@ -91,6 +101,43 @@ describe('a site with the package, answering as the trainer does', () => {
     cpSync(path.join(made.folder, 'node_modules/deepbreath'), path.join(folder, 'deepbreath'), { recursive: true });
     writeFileSync(path.join(folder, 'main.js'), program('', './deepbreath/client.js'));
     await answersAsTrained(context, folder);
+  });
+
+  test('with the package on another origin, as a CDN serves it', async (context) => {
+    const cdn = createServer((request, response) => {
+      const file = path.join(made.folder, 'node_modules/deepbreath', new URL(request.url ?? '/', 'http://localhost').pathname);
+      const type = { '.js': 'text/javascript', '.wasm': 'application/wasm' }[path.extname(file)] ?? 'text/plain';
+      response.writeHead(200, { 'content-type': type, 'access-control-allow-origin': '*' });
+      createReadStream(file).on('error', () => response.destroy()).pipe(response);
+    });
+    await new Promise((resolve) => cdn.listen(0, '127.0.0.1', () => resolve(undefined)));
+    const { port } = /** @type {import('node:net').AddressInfo} */ (cdn.address());
+    const origin = `http://localhost:${port}`;
+    const policy = `script-src 'self' ${origin} 'wasm-unsafe-eval'; connect-src 'self' ${origin}; worker-src blob: ${origin}`;
+    const folder = site('cdn', page('main.js', `<meta http-equiv="Content-Security-Policy" content="${policy}">`));
+    writeFileSync(path.join(folder, 'main.js'), program('', `${origin}/client.js`));
+    try {
+      await answersAsTrained(context, folder, 0);
+    } finally {
+      cdn.closeAllConnections();
+      cdn.close();
+    }
+  });
+
+  test('with the development server of Vite', async (context) => {
+    const { createServer } = await import('vite');
+    const folder = site('vite-dev', page('./main.js'));
+    cpSync(path.join(made.folder, 'node_modules'), path.join(folder, 'node_modules'), { recursive: true });
+    writeFileSync(path.join(folder, 'main.js'), program(''));
+    const server = await createServer({
+      root: folder, base: '/some/path/', configFile: false, logLevel: 'error', optimizeDeps: { exclude: ['deepbreath'] }, server: { port: 0, host: '127.0.0.1', hmr: false },
+    });
+    await server.listen();
+    try {
+      await compare(context, server.resolvedUrls?.local[0] ?? '');
+    } finally {
+      await server.close();
+    }
   });
 
   test('with Vite', async (context) => {
