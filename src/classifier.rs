@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
 use crate::Error;
-use crate::decision::{Decision, Gate, Reason, decide};
+use crate::decision::{Decision, Gate, Judgement, Reason, decide};
 use crate::model::{FEATURES, Model, Output};
 use crate::ops::{from_values, into_values, linear};
 use crate::preprocess::{ModelInput, PREPROCESSING};
@@ -28,17 +28,8 @@ pub struct Classifier {
     metadata: Metadata,
     /// The last layer's weights, `FEATURES` for each class.
     head: Vec<Vec<f32>>,
-    /// The last layer with the gate as one more row, `[classes + 1, FEATURES]` and `[classes + 1]`.
+    /// The last layer with the gate's scores as further rows, `[classes + scores, FEATURES]` and `[classes + scores]`.
     gate: Option<(Tensor<2>, Tensor<1>)>,
-}
-
-/// What the network makes of one input.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Judgement {
-    /// In the order of the classes.
-    pub logits: Vec<f32>,
-    /// The verdict of the gate, if the weights have one.
-    pub gate: Option<Gate>,
 }
 
 /// What to compute besides the probabilities.
@@ -173,9 +164,15 @@ impl Classifier {
         let head = tensors["classifier.weight"].values.chunks_exact(FEATURES).map(<[f32]>::to_vec).collect();
         let backend = backend_name(device);
         let gate = metadata.gate.as_ref().map(|gate| {
-            let rows = metadata.classes.len() + 1;
-            let weight = [&tensors["classifier.weight"].values[..], &gate.weight].concat();
-            let bias = [&tensors["classifier.bias"].values[..], &[gate.bias]].concat();
+            let (mut weight, mut bias) =
+                (tensors["classifier.weight"].values.clone(), tensors["classifier.bias"].values.clone());
+            for (row, shift) in
+                [(&gate.weight, gate.bias)].into_iter().chain(gate.flaws.iter().map(|f| (&f.weight, f.bias)))
+            {
+                weight.extend(row);
+                bias.push(shift);
+            }
+            let rows = bias.len();
             (from_values(weight, [rows, FEATURES], device), from_values(bias, [rows], device))
         });
         Ok(Self { model, device: device.clone(), backend, file: file.into(), id, metadata, head, gate })
@@ -221,11 +218,11 @@ impl Classifier {
 
         let lap = Instant::now();
         let output = self.model.forward(input.to_tensor(&self.device));
-        let Judgement { logits, gate } = self.judgements(&output).await?.remove(0);
+        let judgement = self.judgements(&output, std::slice::from_ref(&input)).await?.remove(0);
         let forward = milliseconds(lap);
 
         let lap = Instant::now();
-        let Decision { probabilities, prediction_set, call, refused, reasons } = decide(&logits, &self.metadata, gate);
+        let Decision { probabilities, prediction_set, call, refused, reasons } = decide(&judgement, &self.metadata);
         let saliency = if options.saliency { self.saliency(output.features).await? } else { Vec::new() };
         let explain = milliseconds(lap);
 
@@ -261,7 +258,7 @@ impl Classifier {
         if inputs.is_empty() {
             return Ok(Vec::new());
         }
-        self.judgements(&self.model.forward(ModelInput::to_batch(inputs, &self.device))).await
+        self.judgements(&self.model.forward(ModelInput::to_batch(inputs, &self.device)), inputs).await
     }
 
     /// The pooled features for each input, `[inputs][FEATURES]`: what a gate is fitted on.
@@ -276,20 +273,20 @@ impl Classifier {
         Ok(self.values(output.pooled).await?.chunks_exact(FEATURES).map(<[f32]>::to_vec).collect())
     }
 
-    /// One read for logits and distances: each read is a round trip to the device.
-    async fn judgements(&self, output: &Output) -> Result<Vec<Judgement>, Error> {
+    /// One read for logits and the gate's scores: each read is a round trip to the device.
+    async fn judgements(&self, output: &Output, inputs: &[ModelInput]) -> Result<Vec<Judgement>, Error> {
         let classes = self.metadata.classes.len();
-        let (Some((weight, bias)), Some(model)) = (&self.gate, &self.metadata.gate) else {
-            let logits = self.values(output.logits.clone()).await?;
-            let judgement = |logits: &[f32]| Judgement { logits: logits.to_vec(), gate: None };
-            return Ok(logits.chunks_exact(classes).map(judgement).collect());
+        let values = match &self.gate {
+            None => output.logits.clone(),
+            Some((weight, bias)) => linear(output.pooled.clone(), weight.clone(), bias.clone()),
         };
-        let values = self.values(linear(output.pooled.clone(), weight.clone(), bias.clone())).await?;
-        let judgement = |row: &[f32]| Judgement {
-            logits: row[..classes].to_vec(),
-            gate: Some(Gate { distance: row[classes], limit: model.limit }),
+        let values = self.values(values).await?;
+        let judgement = |(row, input): (&[f32], &ModelInput)| {
+            let (logits, scores) = row.split_at(classes);
+            let gate = self.metadata.gate.as_ref().map(|model| Gate::new(model, scores));
+            Judgement { logits: logits.to_vec(), gate, blank: input.blank }
         };
-        Ok(values.chunks_exact(classes + 1).map(judgement).collect())
+        Ok(values.chunks_exact(values.len() / inputs.len()).zip(inputs).map(judgement).collect())
     }
 
     /// Runs the weights file's golden inputs and compares: whether this machine computes what the trainer computed.

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::weights::{Conformal, Metadata, OperatingPoint};
+use crate::weights::{Conformal, Flaw, GateModel, Metadata, OperatingPoint};
 
 /// The answer for one image.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +26,33 @@ pub struct Decision {
     pub reasons: Vec<Reason>,
 }
 
+/// What the network makes of one input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// In the order of the classes.
+    pub logits: Vec<f32>,
+    /// The verdict of the gate, if the weights have one.
+    pub gate: Option<Gate>,
+    /// Whether the image is of next to one grey only.
+    pub blank: bool,
+}
+
+impl Judgement {
+    /// Whether the image gets no answer.
+    pub fn refused(&self) -> bool {
+        self.blank || self.gate.as_ref().is_some_and(Gate::refuses)
+    }
+
+    /// Why the image gets no answer; empty if it gets one.
+    fn refusal(&self) -> Vec<Reason> {
+        if self.blank {
+            return vec![Reason::Blank];
+        }
+        let Some(gate) = self.gate.filter(Gate::refuses) else { return Vec::new() };
+        [Reason::OutOfDistribution(gate)].into_iter().chain(gate.flaw.map(Reason::Flawed)).collect()
+    }
+}
+
 /// How unlike the training films an image is, against the limit for an answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Gate {
@@ -33,9 +60,22 @@ pub struct Gate {
     pub distance: f32,
     /// The image is refused beyond this distance.
     pub limit: f32,
+    /// The flaw that explains the distance best; `None` if another kind of image does.
+    pub flaw: Option<Flaw>,
 }
 
 impl Gate {
+    /// The verdict of `model` from its scores: that of other images, then one for each flaw.
+    ///
+    /// # Panics
+    /// If there are no scores.
+    pub fn new(model: &GateModel, scores: &[f32]) -> Self {
+        let best = (1..scores.len()).fold(0, |best, at| if scores[at] > scores[best] { at } else { best });
+        let sum: f32 = scores.iter().map(|score| (score - scores[best]).exp()).sum();
+        let flaw = best.checked_sub(1).map(|index| model.flaws[index].flaw);
+        Self { distance: scores[best] + sum.ln(), limit: model.limit, flaw }
+    }
+
     /// Whether the image gets no answer.
     pub fn refuses(&self) -> bool {
         self.distance > self.limit
@@ -48,6 +88,10 @@ impl Gate {
 pub enum Reason {
     /// The gate refused the image.
     OutOfDistribution(Gate),
+    /// What is wrong with the film that the gate refused; stands beside [`Self::OutOfDistribution`].
+    Flawed(Flaw),
+    /// The image is of next to one grey only.
+    Blank,
     /// No finding reaches its threshold.
     NoFindingReached,
     /// Several findings reach their thresholds.
@@ -61,6 +105,10 @@ impl Reason {
     pub fn code(&self) -> &'static str {
         match self {
             Self::OutOfDistribution(_) => "out-of-distribution",
+            Self::Flawed(Flaw::Turned90 | Flaw::Turned180 | Flaw::Turned270) => "turned",
+            Self::Flawed(Flaw::Cropped) => "cropped",
+            Self::Flawed(Flaw::Inverted) => "inverted",
+            Self::Blank => "blank",
             Self::NoFindingReached => "no-finding-reached",
             Self::SeveralFindingsReached(_) => "several-findings-reached",
             Self::NoOperatingPoint(_) => "no-operating-point",
@@ -76,6 +124,17 @@ impl fmt::Display for Reason {
                 "The image does not look like the frontal chest X-rays the model knows (distance {:.2}, limit {:.2}).",
                 gate.distance, gate.limit
             ),
+            Self::Flawed(flaw) => f.write_str(match flaw {
+                Flaw::Turned90 | Flaw::Turned270 => {
+                    "It may be a chest X-ray lying on its side: turn it upright and try again."
+                }
+                Flaw::Turned180 => "It may be a chest X-ray upside down: turn it upright and try again.",
+                Flaw::Cropped => "It may be a chest X-ray cropped to one lung: the whole chest is needed.",
+                Flaw::Inverted => {
+                    "It may be a chest X-ray as its negative (air bright, bone dark): invert it and try again."
+                }
+            }),
+            Self::Blank => f.write_str("The image is blank: there is next to one grey only."),
             Self::NoFindingReached => f.write_str("No finding is likely enough to be called."),
             Self::SeveralFindingsReached(findings) => {
                 write!(f, "More than one finding is possible: {}.", findings.join(", "))
@@ -126,11 +185,11 @@ pub fn prediction_set(probabilities: &[f32], conformal: &Conformal) -> Vec<usize
     (0..probabilities.len()).reduce(likelier).into_iter().collect()
 }
 
-/// The answer for `logits`, one for each class of `metadata`. Without a `gate` no image is refused.
-pub fn decide(logits: &[f32], metadata: &Metadata, gate: Option<Gate>) -> Decision {
-    let probabilities = probabilities(logits, metadata.temperature);
-    if let Some(gate) = gate.filter(Gate::refuses) {
-        let reasons = vec![Reason::OutOfDistribution(gate)];
+/// The answer for what the network made of an image; without a gate only blank images are refused.
+pub fn decide(judgement: &Judgement, metadata: &Metadata) -> Decision {
+    let probabilities = probabilities(&judgement.logits, metadata.temperature);
+    let reasons = judgement.refusal();
+    if !reasons.is_empty() {
         return Decision { probabilities, prediction_set: None, call: None, refused: true, reasons };
     }
     let (call, reasons) = match call(&probabilities, &metadata.classes, &metadata.operating_points) {
@@ -165,6 +224,7 @@ fn call(probabilities: &[f32], classes: &[String], points: &[OperatingPoint]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::FlawModel;
 
     fn point(finding: &str, threshold: f32) -> OperatingPoint {
         OperatingPoint {
@@ -237,23 +297,50 @@ mod tests {
             assert_eq!(prediction_set(&probabilities, &conformal), expected, "{probabilities:?}");
         }
         let metadata = Metadata { conformal: Some(conformal), ..crate::weights::tests::metadata() };
-        let set = |gate| decide(&[0.0, 1.0, 1.0], &metadata, gate).prediction_set;
+        let judged = |gate| Judgement { logits: vec![0.0, 1.0, 1.0], gate, blank: false };
+        let set = |gate| decide(&judged(gate), &metadata).prediction_set;
         assert_eq!(set(None), Some(vec!["pneumonia".to_owned()]));
-        assert_eq!(set(Some(Gate { distance: 2.0, limit: 1.0 })), None);
-        assert_eq!(decide(&[0.0; 3], &crate::weights::tests::metadata(), None).prediction_set, None);
+        assert_eq!(set(Some(Gate { distance: 2.0, limit: 1.0, flaw: None })), None);
+        assert_eq!(decide(&judged(None), &crate::weights::tests::metadata()).prediction_set, None);
     }
 
     #[test]
     fn the_gate_refuses_beyond_its_limit_only() {
         let metadata = crate::weights::tests::metadata();
-        let logits = [4.0, 0.0, 0.0];
+        let judged = |gate, blank| Judgement { logits: vec![4.0, 0.0, 0.0], gate, blank };
         for (distance, refused) in [(0.9, false), (1.0, false), (1.1, true)] {
-            let decision = decide(&logits, &metadata, Some(Gate { distance, limit: 1.0 }));
+            let decision = decide(&judged(Some(Gate { distance, limit: 1.0, flaw: None }), false), &metadata);
             assert_eq!((decision.refused, decision.call.is_none()), (refused, refused), "{distance}");
             assert_eq!(decision.reasons.is_empty(), !refused);
         }
-        let open = decide(&logits, &metadata, None);
+        let open = decide(&judged(None, false), &metadata);
         assert_eq!((open.call.as_deref(), open.refused), (Some("covid"), false));
+        let codes = |judgement| -> Vec<_> { decide(&judgement, &metadata).reasons.iter().map(Reason::code).collect() };
+        assert_eq!(codes(judged(None, true)), ["blank"]);
+        for (flaw, code) in [
+            (Flaw::Turned90, "turned"),
+            (Flaw::Turned180, "turned"),
+            (Flaw::Turned270, "turned"),
+            (Flaw::Cropped, "cropped"),
+            (Flaw::Inverted, "inverted"),
+        ] {
+            let gate = |distance| Some(Gate { distance, limit: 1.0, flaw: Some(flaw) });
+            assert_eq!(codes(judged(gate(2.0), false)), ["out-of-distribution", code]);
+            assert_eq!(codes(judged(gate(0.5), false)), [""; 0], "a flaw within the limit refuses nothing");
+        }
+    }
+
+    #[test]
+    fn the_distance_is_the_log_odds_of_all_kinds_together() {
+        let row = |flaw| FlawModel { flaw, weight: Vec::new(), bias: 0.0 };
+        let mut model = GateModel { weight: Vec::new(), bias: 0.0, limit: 1.0, data: String::new(), flaws: Vec::new() };
+        assert_eq!(Gate::new(&model, &[0.75]), Gate { distance: 0.75, limit: 1.0, flaw: None });
+        model.flaws = vec![row(Flaw::Cropped), row(Flaw::Turned180)];
+        // ln(1 + 2 + 5) = ln 8, mostly upside down; the largest first is another image.
+        let gate = Gate::new(&model, &[0.0, 2f32.ln(), 5f32.ln()]);
+        assert!((gate.distance - 8f32.ln()).abs() < 1e-6 && gate.flaw == Some(Flaw::Turned180), "{gate:?}");
+        assert_eq!(Gate::new(&model, &[3.0, 1.0, 2.0]).flaw, None);
+        assert!(Gate::new(&model, &[300.0, -300.0, 0.0]).distance.is_finite());
     }
 
     #[test]

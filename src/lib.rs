@@ -16,7 +16,8 @@ pub mod saliency;
 pub mod web;
 pub mod weights;
 
-pub use classifier::{Assessment, Classifier, Judgement, Options};
+pub use classifier::{Assessment, Classifier, Options};
+pub use decision::Judgement;
 pub use error::Error;
 pub use mask::Mask;
 pub use radiograph::Radiograph;

@@ -11,7 +11,10 @@ export interface Finding {
 
 /** Why there is no call. */
 export interface Reason {
-  /** Stable, for programs. */
+  /**
+   * Stable, for programs. Of a refused image: `blank`; or `out-of-distribution`, and then `turned`, `cropped` or `inverted`
+   * where that explains it. Else `no-finding-reached`, `several-findings-reached` or `no-operating-point`.
+   */
   code: string;
   /** For people. */
   text: string;
@@ -119,8 +122,14 @@ export interface Metadata {
   operating_points: OperatingPoint[];
   /** Known images with the logits of these weights: `verify()` compares. */
   golden: { pattern: string; digest: string; logits: number[]; tolerance: number }[];
-  /** Refuses what is no frontal chest X-ray: distance = weight . features + bias, refused beyond the limit. */
-  gate?: { weight: number[]; bias: number; limit: number; data: string };
+  /**
+   * Refuses what is no frontal chest X-ray: score = weight . features + bias of other images and of each flaw, distance =
+   * ln(sum(exp(score))), refused beyond the limit.
+   */
+  gate?: {
+    weight: number[]; bias: number; limit: number; data: string;
+    flaws?: { flaw: 'turned90' | 'turned180' | 'turned270' | 'cropped' | 'inverted'; weight: number[]; bias: number }[];
+  };
   /** Prediction sets: a class is in the set from its threshold on; the coverage is that of validation films, class by class. */
   conformal?: { coverage: number; thresholds: number[]; n: number; data: string };
   measured: Measurement[];

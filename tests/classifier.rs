@@ -4,7 +4,8 @@ use burn::tensor::Device;
 use deepbreath::model::{FEATURES, Model, ModelConfig, NamedTensors};
 use deepbreath::preprocess::{ModelInput, PREPROCESSING};
 use deepbreath::weights::{
-    FORMAT_VERSION, GateModel, Golden, Metadata, OperatingPoint, Origin, Pattern, Precision, Weights, write,
+    Conformal, FORMAT_VERSION, Flaw, FlawModel, GateModel, Golden, Metadata, OperatingPoint, Origin, Pattern,
+    Precision, Weights, write,
 };
 use deepbreath::{Assessment, Classifier, Error, Options, Radiograph};
 use image::{GrayImage, ImageFormat};
@@ -223,7 +224,7 @@ fn the_gate_is_the_weighted_sum_of_the_pooled_features() {
     let weight: Vec<f32> = (0..FEATURES).map(|index| (index as f32 * 0.37).sin() * 0.1).collect();
     let expected = features.iter().zip(&weight).map(|(feature, weight)| feature * weight).sum::<f32>() - 1.5;
     for (limit, refused) in [(expected - 0.01, true), (expected + 0.01, false)] {
-        let gate = GateModel { weight: weight.clone(), bias: -1.5, limit, data: "a test".into() };
+        let gate = GateModel { weight: weight.clone(), bias: -1.5, limit, data: "a test".into(), flaws: Vec::new() };
         let classifier = load(&Metadata { gate: Some(gate), ..metadata() }, &tensors()).unwrap();
         let judgement = block_on(classifier.judge_batch(&input)).unwrap().remove(0);
         let verdict = judgement.gate.expect("a gate");
@@ -233,6 +234,55 @@ fn the_gate_is_the_weighted_sum_of_the_pooled_features() {
         assert_eq!(assessment.refused, refused);
         assert_eq!(assessment.reasons.iter().any(|reason| reason.code() == "out-of-distribution"), refused);
     }
-    let short = GateModel { weight: vec![0.0; 3], bias: 0.0, limit: 0.0, data: String::new() };
+    let short = GateModel { weight: vec![0.0; 3], bias: 0.0, limit: 0.0, data: String::new(), flaws: Vec::new() };
     assert_eq!(load(&Metadata { gate: Some(short), ..metadata() }, &tensors()).err().unwrap().code(), "weights");
+}
+
+#[test]
+fn the_gate_names_the_flaw_with_the_largest_score_and_blank_needs_no_gate() {
+    let film = Radiograph::decode("drawn.png", &png(Pattern::Waves)).unwrap();
+    let input = [ModelInput::from_radiograph(&film)];
+    // Scores that do not depend on the features: 0, 1 and 3.
+    let row = |flaw, bias| FlawModel { flaw, weight: vec![0.0; FEATURES], bias };
+    let flaws = vec![row(Flaw::Turned90, 1.0), row(Flaw::Cropped, 3.0)];
+    let gate = GateModel { weight: vec![0.0; FEATURES], bias: 0.0, limit: 2.0, data: "a test".into(), flaws };
+    let classifier = load(&Metadata { gate: Some(gate), ..metadata() }, &tensors()).unwrap();
+    let verdict = block_on(classifier.judge_batch(&input)).unwrap().remove(0).gate.unwrap();
+    let expected = (1.0 + 1f32.exp() + 3f32.exp()).ln();
+    assert!((verdict.distance - expected).abs() < 1e-5 && verdict.flaw == Some(Flaw::Cropped), "{verdict:?}");
+    let codes = |assessment: Assessment| assessment.reasons.iter().map(|reason| reason.code()).collect::<Vec<_>>();
+    assert_eq!(codes(assess(&classifier, Pattern::Waves, false)), ["out-of-distribution", "cropped"]);
+
+    let mut flat = std::io::Cursor::new(Vec::new());
+    GrayImage::from_pixel(64, 48, image::Luma([90])).write_to(&mut flat, ImageFormat::Png).unwrap();
+    let open = load(&metadata(), &tensors()).unwrap();
+    let blank = block_on(open.classify("flat.png", flat.get_ref(), &Options::default())).unwrap();
+    assert!(blank.refused && blank.call.is_none() && blank.prediction_set.is_none());
+    assert_eq!(codes(blank), ["blank"]);
+    assert!(!assess(&open, Pattern::Waves, false).refused, "without a gate only blank images are refused");
+}
+
+#[test]
+fn a_prediction_set_comes_with_weights_that_state_a_coverage() {
+    assert_eq!(assess(&load(&metadata(), &tensors()).unwrap(), Pattern::Waves, false).prediction_set, None);
+    let plain = assess(&load(&metadata(), &tensors()).unwrap(), Pattern::Waves, false);
+    // Thresholds at the probabilities of this very image: the first and the last class are just reached.
+    let mut thresholds: Vec<f32> = plain.findings.iter().map(|finding| finding.probability).collect();
+    thresholds[1] = (thresholds[1] + 0.01).min(1.0);
+    let conformal = Conformal { coverage: 0.9, thresholds, n: 10, data: "a test".into() };
+    let classifier = load(&Metadata { conformal: Some(conformal.clone()), ..metadata() }, &tensors()).unwrap();
+    let assessment = assess(&classifier, Pattern::Waves, false);
+    assert_eq!(assessment.prediction_set.as_deref().unwrap(), ["covid", "pneumonia"]);
+    let line: serde_json::Value = serde_json::from_str(&assessment.to_json_line()).unwrap();
+    assert_eq!(line["predictionSet"], serde_json::json!(["covid", "pneumonia"]));
+    for wrong in [
+        Conformal { thresholds: vec![0.5; 2], ..conformal.clone() },
+        Conformal { thresholds: vec![0.5, f32::NAN, 0.5], ..conformal.clone() },
+        Conformal { coverage: 1.0, ..conformal },
+    ] {
+        assert_eq!(
+            load(&Metadata { conformal: Some(wrong), ..metadata() }, &tensors()).err().unwrap().code(),
+            "weights"
+        );
+    }
 }

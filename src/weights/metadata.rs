@@ -68,8 +68,10 @@ impl OperatingPoint {
     pub const BALANCED: &'static str = "balanced";
 }
 
-/// The out-of-distribution gate: `distance = weight . features + bias` of the pooled features; the image is refused if
-/// that exceeds `limit`.
+/// The out-of-distribution gate: a softmax regression on the pooled features between chest films as they should be and
+/// images of other kinds. Each kind has a score `weight . features + bias` (the log odds against a film as it should be);
+/// the distance is `ln(sum(exp(score)))` over the kinds, the log odds of being none. The image is refused if that exceeds
+/// `limit`. `weight` and `bias` are those of other images; with no further kinds the distance is their score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GateModel {
@@ -81,6 +83,37 @@ pub struct GateModel {
     pub limit: f32,
     /// Which images the gate was fitted on, in words.
     pub data: String,
+    /// Chest films with a flaw that can be named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flaws: Vec<FlawModel>,
+}
+
+/// How the gate scores one flaw.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlawModel {
+    /// Which one.
+    pub flaw: Flaw,
+    /// One weight for each pooled feature.
+    pub weight: Vec<f32>,
+    /// Added to the weighted sum.
+    pub bias: f32,
+}
+
+/// What can be wrong with a chest film as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Flaw {
+    /// Turned clockwise by a quarter.
+    Turned90,
+    /// Upside down.
+    Turned180,
+    /// Turned counter-clockwise by a quarter.
+    Turned270,
+    /// Shows one lung only.
+    Cropped,
+    /// A negative: air bright, bone dark.
+    Inverted,
 }
 
 /// Thresholds of split-conformal prediction sets, see [`crate::decision::prediction_set`].
@@ -197,9 +230,12 @@ impl Metadata {
             }
         }
         if let Some(gate) = &self.gate {
-            let finite = gate.weight.iter().chain([&gate.bias, &gate.limit]).all(|value| value.is_finite());
-            if gate.weight.len() != FEATURES || !finite {
-                return wrong(format!("a gate of {} finite weights for {FEATURES} features", gate.weight.len()));
+            let rows = gate.flaws.iter().map(|row| (&row.weight, row.bias)).chain([(&gate.weight, gate.bias)]);
+            for (weight, bias) in rows {
+                let finite = weight.iter().chain([&bias, &gate.limit]).all(|value| value.is_finite());
+                if weight.len() != FEATURES || !finite {
+                    return wrong(format!("a gate of {} finite weights for {FEATURES} features", weight.len()));
+                }
             }
         }
         if let Some(Conformal { coverage, thresholds, .. }) = &self.conformal {

@@ -27,7 +27,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use golden::{Golden, Pattern};
-pub use metadata::{Conformal, DataSource, FORMAT_VERSION, GateModel, Measurement, Metadata, OperatingPoint, Origin};
+pub use metadata::{
+    Conformal, DataSource, FORMAT_VERSION, Flaw, FlawModel, GateModel, Measurement, Metadata, OperatingPoint, Origin,
+};
 
 use crate::Error;
 use crate::model::{NamedTensor, NamedTensors};

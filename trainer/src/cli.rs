@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::dataset::Split;
+use crate::help;
 
 /// The weights that `--weights` means when it is not given, from the root of the repository.
 pub const RELEASED_WEIGHTS: &str = "weights/deepbreath.safetensors";
@@ -15,13 +16,7 @@ pub const RELEASED_WEIGHTS: &str = "weights/deepbreath.safetensors";
 /// Trains and judges the deepbreath chest X-ray classifier. For education and research, never a diagnosis.
 #[derive(Debug, Parser)]
 #[command(name = "trainer", version, arg_required_else_help = true)]
-#[command(after_help = "Example, from a folder of images to weights:
-  trainer prepare folders chest_xray --out films.csv
-  trainer train films.csv --out runs/first
-  trainer export runs/first --out weights/
-  trainer evaluate films.csv --weights weights/deepbreath.safetensors --out report/
-
-Exit code 2 and one line on stderr mean a bad argument or a bad file.")]
+#[command(after_help = help::TRAINER)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -45,6 +40,8 @@ pub enum Command {
     Average(AverageArgs),
     /// Turn a finished training run into a weights file for the browser
     Export(ExportArgs),
+    /// Write the model card and the README's figures from the weights and their reports
+    Card(CardArgs),
 }
 
 /// Arguments of `prepare`.
@@ -59,26 +56,13 @@ pub struct PrepareArgs {
 #[derive(Debug, Subcommand)]
 pub enum PrepareForm {
     /// Read the layout of github.com/ieee8023/covid-chestxray-dataset: metadata.csv and images/
-    #[command(
-        after_help = "Labels: covid, pneumonia (any other pneumonia), normal (no finding). Left out and counted: CT,
-laterals, unknown views, other findings, images that are not there, images that cannot be read.
-
-Example, the films of the well-known tutorial:
-  trainer prepare covid-chestxray covid-chestxray-dataset --finding COVID-19 --view PA --out covid.csv"
-    )]
+    #[command(after_help = help::COVID_CHESTXRAY)]
     CovidChestxray(CovidChestxrayArgs),
     /// Read DIR/LABEL/image or DIR/{train,val,test}/LABEL/image, e.g. the Kaggle pneumonia set
-    #[command(
-        after_help = "The folder names, in lower case, are the labels; Covid-19 and No_findings become covid and normal. File
-names of the Kaggle (Kermany) and NIH sets give the patient; otherwise each image is a patient of its own.
-
-Example:
-  trainer prepare folders chest_xray --source kermany --out kermany.csv"
-    )]
+    #[command(after_help = help::FOLDERS)]
     Folders(FoldersArgs),
     /// Draw the same number of films of each label from a manifest
-    #[command(after_help = "Example:
-  trainer prepare sample films.csv --per-class 25 --seed 42 --out small.csv")]
+    #[command(after_help = help::SAMPLE)]
     Sample(SampleArgs),
 }
 
@@ -132,13 +116,7 @@ pub struct SampleArgs {
 
 /// Arguments of `train`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Ctrl-C stops after the step in progress and leaves a checkpoint; the same command with --resume goes on to the
-same result. The test split is never read.
-
-Example:
-  trainer train films.csv --out runs/first --seed 1"
-)]
+#[command(after_help = help::TRAIN)]
 pub struct TrainArgs {
     /// Manifests; several are joined, labels by name
     #[arg(value_name = "CSV", required = true, value_hint = ValueHint::FilePath)]
@@ -182,10 +160,7 @@ pub struct ComputeArgs {
 
 /// Arguments of `evaluate`.
 #[derive(Debug, Args)]
-#[command(after_help = "Every figure comes with a 95 % bootstrap interval over patients.
-
-Example:
-  trainer evaluate films.csv --split test --out report/")]
+#[command(after_help = help::EVALUATE)]
 pub struct EvaluateArgs {
     /// Manifest with the labels
     #[arg(value_name = "CSV", value_hint = ValueHint::FilePath)]
@@ -196,7 +171,7 @@ pub struct EvaluateArgs {
     /// Films to measure on
     #[arg(long, value_enum, default_value_t = Part::Test)]
     pub split: Part,
-    /// CSV (path,kind) of images that are no frontal chest X-rays and should be refused
+    /// CSV (path,kind) of images that should be refused; some films are then turned, cropped, ... as well
     #[arg(long, value_name = "CSV", value_hint = ValueHint::FilePath)]
     pub ood: Option<PathBuf>,
     /// Of --ood only the half that no gate was fitted on (of each kind every other row)
@@ -213,11 +188,7 @@ pub struct EvaluateArgs {
 /// Arguments of `cross-validate`.
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("scheme").required(true).args(["folds", "leave_one_source_out"])))]
-#[command(after_help = "A stopped run goes on at the fold it was in when the same command is given again.
-
-Examples:
-  trainer cross-validate films.csv --folds 5 --out cv/
-  trainer cross-validate films.csv --leave-one-source-out --sources-left-out siim,bimcv+rsna --out loso/")]
+#[command(after_help = help::CROSS_VALIDATE)]
 pub struct CrossValidateArgs {
     /// Manifest with the labels
     #[arg(value_name = "CSV", value_hint = ValueHint::FilePath)]
@@ -256,8 +227,7 @@ pub struct CrossValidateArgs {
 
 /// Arguments of `predict`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  trainer predict film.dcm film.png --json")]
+#[command(after_help = help::PREDICT)]
 pub struct PredictArgs {
     /// Images: PNG, JPEG, WebP, BMP, TIFF or DICOM
     #[arg(value_name = "IMAGE", required = true, value_hint = ValueHint::FilePath)]
@@ -278,10 +248,7 @@ pub struct PredictArgs {
 
 /// Arguments of `average`.
 #[derive(Debug, Args)]
-#[command(after_help = "The runs must share manifests, initial weights and `norms`; recipe and seed may differ.
-
-Example:
-  trainer average runs/first runs/second --out runs/mean")]
+#[command(after_help = help::AVERAGE)]
 pub struct AverageArgs {
     /// Folders of finished training runs
     #[arg(value_name = "RUN", required = true, num_args = 2.., value_hint = ValueHint::DirPath)]
@@ -293,8 +260,7 @@ pub struct AverageArgs {
 
 /// Arguments of `export`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  trainer export runs/first --out weights/ --precision int8")]
+#[command(after_help = help::EXPORT)]
 pub struct ExportArgs {
     /// Folder of a finished training run
     #[arg(value_name = "RUN", value_hint = ValueHint::DirPath)]
@@ -308,6 +274,18 @@ pub struct ExportArgs {
     /// Images that are no frontal chest X-rays (columns path,kind): half of each kind teaches the weights' gate
     #[arg(long, value_name = "CSV", value_hint = ValueHint::FilePath)]
     pub ood: Option<PathBuf>,
+}
+
+/// Arguments of `card`.
+#[derive(Debug, Args)]
+#[command(after_help = help::CARD)]
+pub struct CardArgs {
+    /// Folder of the weights
+    #[arg(value_name = "DIR", default_value = "weights", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// README whose figures are replaced
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub readme: Option<PathBuf>,
 }
 
 /// How a weights file stores its numbers.

@@ -4,20 +4,25 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use deepbreath::preprocess::ModelInput;
-use deepbreath::{Classifier, Judgement, Options, decision};
+use deepbreath::{Classifier, Judgement, Options, Radiograph, decision};
 use rayon::prelude::*;
 
 use crate::calibrate::OperatingPoint;
 use crate::cli::EvaluateArgs;
 use crate::dataset::{Film, Manifest};
+use crate::leakage::LeakageReport;
 use crate::metrics::Prediction;
-use crate::report::{Given, OodReport, Protocol, Report};
+use crate::refusals::{OodImage, SpoiltFilm};
+use crate::report::{Given, Protocol, Report};
+use crate::spoilt::Spoilt;
 use crate::train::{device, stop_on_interrupt};
 use crate::training::{check_interrupted, progress_bar};
 use crate::{films, gate, output, provenance, tables};
 
 /// Films of a forward pass.
 const BATCH: usize = 16;
+/// Every how manyth film is also shown spoilt, where images that are no chest X-rays are.
+const SPOILT_EVERY: usize = 4;
 
 /// Reads a weights file into a classifier and checks its golden vectors.
 ///
@@ -43,13 +48,14 @@ pub fn predict(classifier: &Classifier, films: &[&Film]) -> Result<Vec<Predictio
         check_interrupted()?;
         let inputs: Vec<ModelInput> = batch.par_iter().map(|film| films::input(film)).collect::<Result<_>>()?;
         let judgements = pollster::block_on(classifier.judge_batch(&inputs))?;
-        for (film, Judgement { logits, gate }) in batch.iter().zip(judgements) {
-            let probabilities = decision::probabilities(&logits, classifier.metadata().temperature);
-            let refused = gate.is_some_and(|gate| gate.refuses());
+        for (film, judgement) in batch.iter().zip(judgements) {
+            let probabilities = decision::probabilities(&judgement.logits, classifier.metadata().temperature);
             let conformal = classifier.metadata().conformal.as_ref();
             let set =
                 conformal.map(|conformal| decision::prediction_set(&probabilities, conformal)).unwrap_or_default();
-            predictions.push(Prediction { set, refused, ..Prediction::new(film, logits, probabilities) });
+            let (refused, distance) = (judgement.refused(), distance(&judgement));
+            let prediction = Prediction::new(film, judgement.logits, probabilities);
+            predictions.push(Prediction { set, refused, distance, ..prediction });
         }
         bar.set_position(predictions.len() as u64);
     }
@@ -57,25 +63,57 @@ pub fn predict(classifier: &Classifier, films: &[&Film]) -> Result<Vec<Predictio
     Ok(predictions)
 }
 
-/// Counts refusals among images that are no frontal chest X-rays; a file that cannot be decoded counts as refused.
-fn out_of_distribution(classifier: &Classifier, csv: &Path, held_out: bool) -> Result<OodReport> {
+/// The gate's distance; infinite for a blank image, `None` without a gate.
+fn distance(judgement: &Judgement) -> Option<f32> {
+    let gate = judgement.gate?;
+    Some(if judgement.blank { f32::INFINITY } else { gate.distance })
+}
+
+/// How images that are no frontal chest X-rays are answered; a file that cannot be decoded counts as refused.
+fn out_of_distribution(classifier: &Classifier, csv: &Path, held_out: bool) -> Result<Vec<OodImage>> {
     let dir = csv.parent().unwrap_or(Path::new("."));
     let all = gate::read(csv)?;
     let fitted = gate::fitting_half(&all);
-    let rows: Vec<_> =
-        all.into_iter().zip(fitted).filter(|(_, fitted)| !(held_out && *fitted)).map(|(row, _)| row).collect();
+    let rows = all.into_iter().zip(fitted).filter(|(_, fitted)| !(held_out && *fitted)).map(|(row, _)| row);
+    let rows: Vec<_> = rows.collect();
     let bar = progress_bar(rows.len(), "out of distribution");
-    let mut refused = Vec::with_capacity(rows.len());
-    for row in &rows {
+    let mut images = Vec::with_capacity(rows.len());
+    for row in rows {
         check_interrupted()?;
         let path = dir.join(&row.path);
         let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let answer = pollster::block_on(classifier.classify(&row.path, &bytes, &Options::default()));
-        refused.push((row.kind.as_str(), answer.is_err() || answer.is_ok_and(|assessment| assessment.refused)));
+        images.push(match Radiograph::decode(&row.path, &bytes) {
+            Ok(image) => {
+                let input = ModelInput::from_radiograph(&image);
+                let judgement = pollster::block_on(classifier.judge_batch(&[input]))?.remove(0);
+                OodImage { kind: row.kind, distance: distance(&judgement), refused: judgement.refused() }
+            }
+            Err(_) => OodImage { kind: row.kind, distance: Some(f32::INFINITY), refused: true },
+        });
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok(OodReport::new(refused.into_iter()))
+    Ok(images)
+}
+
+/// How every [`SPOILT_EVERY`]th film is answered as a file that was turned, cropped, inverted or blanked.
+fn spoilt(classifier: &Classifier, films: &[&Film]) -> Result<Vec<SpoiltFilm>> {
+    let films: Vec<&Film> = films.iter().step_by(SPOILT_EVERY).copied().collect();
+    let bar = progress_bar(films.len(), "spoilt films");
+    let mut answers = Vec::new();
+    for film in films {
+        check_interrupted()?;
+        let film = films::decode(film)?;
+        for way in Spoilt::ALL {
+            let file = way.file(&film)?;
+            let answer = pollster::block_on(classifier.classify(way.name(), &file, &Options::default()))?;
+            let reasons = answer.reasons.iter().filter(|_| answer.refused).map(|reason| reason.code()).collect();
+            answers.push(SpoiltFilm { way, reasons, corrected: answer.provenance.polarity_corrected });
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(answers)
 }
 
 /// The metadata's operating points in the form that reports take.
@@ -109,7 +147,11 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
     };
     ensure!(!films.is_empty(), "{} has no films in this split; try --split all", args.manifest.display());
     let predictions = predict(&classifier, &films)?;
-    let ood = args.ood.as_deref().map(|csv| out_of_distribution(&classifier, csv, args.ood_held_out)).transpose()?;
+    let (ood, spoilt) = match &args.ood {
+        Some(csv) => (out_of_distribution(&classifier, csv, args.ood_held_out)?, spoilt(&classifier, &films)?),
+        None => Default::default(),
+    };
+    let leakage = Some(LeakageReport::new(&manifest.films)?);
     let protocol = Protocol {
         command: std::env::args().skip(1).fold("trainer".into(), |line, word| line + " " + &word),
         date: provenance::today(),
@@ -119,7 +161,7 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
         ..Protocol::default()
     };
     let points = operating_points(&classifier);
-    let given = Given { points: &points, conformal: classifier.metadata().conformal.as_ref(), ood };
+    let given = Given { points: &points, conformal: classifier.metadata().conformal.as_ref(), ood, spoilt, leakage };
     let report = Report::new(&predictions, &classes, given, protocol)?;
     output::write_evaluation(&report, &predictions, &args.out)?;
     println!("{}", tables::terminal_table(&report));

@@ -1,29 +1,35 @@
-//! The out-of-distribution gate: a linear rule on the network's pooled features that tells frontal chest X-rays from
-//! other images. It costs one more row of the last layer.
+//! The out-of-distribution gate: a softmax regression on the network's pooled features between frontal chest X-rays as
+//! they should be, other images, and chest X-rays with a flaw that can be named. It costs a few more rows of the last layer.
 //!
 //! Fitted on training films against half of the images of `--ood` (the others are for the report) and against training
-//! films that were turned, cut or blanked. The limit comes from validation films.
+//! films that were turned, cut or inverted. The limit comes from validation films.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use deepbreath::preprocess::{ModelInput, SIDE, resize};
-use deepbreath::weights::GateModel;
+use deepbreath::decision::Gate;
+use deepbreath::model::FEATURES;
+use deepbreath::preprocess::ModelInput;
+use deepbreath::weights::{Flaw, FlawModel, GateModel};
 use deepbreath::{Classifier, Radiograph};
 use rayon::prelude::*;
 use serde::Deserialize;
 
 use crate::dataset::Film;
+use crate::head::{self, Head};
+use crate::spoilt::Spoilt;
 use crate::training::{check_interrupted, progress_bar};
-use crate::{films, head, recipe};
+use crate::{films, recipe};
 
 /// Films of a forward pass.
 const BATCH: usize = 16;
 /// Every how manyth training film is shown as it is.
 const SHOWN_EVERY: usize = 2;
-/// Every how manyth training film is spoilt in each way of [`Spoilt`].
-const SPOILT_EVERY: usize = 16;
+/// Every how manyth training film is spoilt in each way of [`Spoilt`] but one half.
+const SPOILT_EVERY: usize = 10;
+/// What the gate names.
+const FLAWS: [Flaw; 5] = [Flaw::Turned90, Flaw::Turned180, Flaw::Turned270, Flaw::Cropped, Flaw::Inverted];
 /// Share of validation films, of each source, that the limit may refuse.
 const REFUSED: f64 = 0.01;
 /// Sources with fewer validation films do not set the limit alone.
@@ -62,46 +68,6 @@ pub fn fitting_half(outliers: &[Outlier]) -> Vec<bool> {
         .collect()
 }
 
-/// Ways to make an image that must be refused from a film.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spoilt {
-    /// By quarter turns.
-    Turned(u8),
-    /// To its left or right half: one lung.
-    LeftHalf,
-    /// As [`Self::LeftHalf`].
-    RightHalf,
-    /// To nothing but its mean grey.
-    Blank,
-}
-
-impl Spoilt {
-    /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Turned(1), Self::Turned(2), Self::Turned(3), Self::LeftHalf, Self::RightHalf, Self::Blank];
-
-    /// The network's input for the spoilt `film`.
-    pub fn input(self, film: &Radiograph) -> ModelInput {
-        let (width, height) = (film.width, film.height);
-        let half = (width / 2).max(1);
-        let columns = |from: usize| -> Vec<f32> {
-            film.pixels.chunks_exact(width).flat_map(|row| row[from..from + half].iter().copied()).collect()
-        };
-        ModelInput::from_plane(match self {
-            Self::Turned(quarters) => {
-                let mut plane = resize(&film.pixels, width, height, SIDE, SIDE);
-                for _ in 0..quarters {
-                    plane = (0..SIDE * SIDE).map(|at| plane[(SIDE - 1 - at % SIDE) * SIDE + at / SIDE]).collect();
-                }
-                plane
-            }
-            Self::LeftHalf => resize(&columns(0), half, height, SIDE, SIDE),
-            Self::RightHalf => resize(&columns(width - half), half, height, SIDE, SIDE),
-            Self::Blank => vec![0.5; SIDE * SIDE],
-        })
-    }
-}
-
 /// Fits the gate of `classifier` on training films and outliers, with the limit from validation films.
 ///
 /// # Errors
@@ -124,45 +90,80 @@ pub fn fit(classifier: &Classifier, train: &[&Film], validation: &[&Film], csv: 
     }
     let given = inputs.len();
     ensure!(given > 0, "{} names no readable image", csv.display());
+    let mut spoilt: Vec<(&Film, Spoilt, Flaw)> = Vec::new();
     for (index, film) in train.iter().step_by(SPOILT_EVERY).enumerate() {
-        let film = films::decode(film)?;
-        inputs.extend(Spoilt::ALL.iter().skip(index % 2).step_by(2).map(|spoilt| spoilt.input(&film)));
+        let left_out = [Spoilt::LeftHalf, Spoilt::RightHalf][index % 2];
+        let shown = Spoilt::ALL.into_iter().filter(|way| *way != left_out);
+        spoilt.extend(shown.filter_map(|way| Some((*film, way, way.flaw()?))));
     }
-    let made = inputs.len() - given;
+    let made = spoilt.len();
     let train: Vec<&Film> = train.iter().step_by(SHOWN_EVERY).copied().collect();
-    let mut features = rows(classifier, "outliers", inputs.len(), |index| Ok(inputs[index].clone()))?;
+    let mut features = rows(classifier, "outliers", given, |index| Ok(inputs[index].clone()))?;
+    features.extend(rows(classifier, "spoilt films", made, |index| {
+        let (film, way, _) = spoilt[index];
+        Ok(way.input(&films::decode(film)?))
+    })?);
     features.extend(rows(classifier, "training films", train.len(), |index| films::input(train[index]))?);
-    // Films, given outliers and made ones count as much as each other, summed up.
-    let mut labels = vec![1; given + made];
+    // Classes of the regression: films, other images, flaws.
+    let class = |flaw: Flaw| 2 + FLAWS.iter().position(|known| *known == flaw).expect("every flaw is listed");
+    let mut labels = vec![1; given];
+    labels.extend(spoilt.iter().map(|(.., flaw)| class(*flaw)));
     labels.resize(features.len(), 0);
-    let weight = |count: usize| 1.0 / count.max(1) as f32;
-    let mut weights = vec![weight(given); given];
-    weights.resize(given + made, weight(made));
-    weights.resize(features.len(), weight(train.len()));
-    let head = head::fit(&features, &labels, &weights, 2, &REGRESSION);
-    let (inside, outside) = head.weight.values.split_at(head.weight.values.len() / 2);
-    let weight: Vec<f32> = outside.iter().zip(inside).map(|(outside, inside)| outside - inside).collect();
-    let bias = head.bias.values[1] - head.bias.values[0];
+    // Films, other images and flawed films count as much as each other, summed up.
+    let weight = |label: &usize| match label {
+        0 => 1.0 / train.len().max(1) as f32,
+        1 => 1.0 / given as f32,
+        _ => 1.0 / made.max(1) as f32,
+    };
+    let weights: Vec<f32> = labels.iter().map(weight).collect();
+    let head = head::fit(&features, &labels, &weights, 2 + FLAWS.len(), &REGRESSION);
+    let mut model = against_films(&head);
     let features = rows(classifier, "validation films", validation.len(), |index| films::input(validation[index]))?;
     let mut distances: BTreeMap<&str, Vec<f32>> = BTreeMap::new();
     for (film, features) in validation.iter().zip(&features) {
-        let distance = weight.iter().zip(features).map(|(weight, feature)| weight * feature).sum::<f32>() + bias;
+        let distance = distance(&model, features);
         distances.entry("").or_default().push(distance);
         distances.entry(&film.source).or_default().push(distance);
     }
-    let limit = distances
+    model.limit = distances
         .values_mut()
         .filter(|distances| distances.len() >= SOURCE_FILMS)
         .map(|distances| largest_but(distances, REFUSED))
         .fold(f32::NEG_INFINITY, f32::max);
-    ensure!(limit.is_finite(), "too few validation films for a limit: at least {SOURCE_FILMS} are needed");
-    let data = format!(
+    ensure!(model.limit.is_finite(), "too few validation films for a limit: at least {SOURCE_FILMS} are needed");
+    model.data = format!(
         "{} training films against {given} views of other images and {made} spoilt films; limit from {} validation films",
         train.len(),
         validation.len()
     );
-    println!("gate: {data}; limit {limit:.2}");
-    Ok(GateModel { weight, bias, limit, data })
+    println!("gate: {}; limit {:.2}", model.data, model.limit);
+    Ok(model)
+}
+
+/// The rows of the regression less that of the films: log odds against them.
+fn against_films(head: &Head) -> GateModel {
+    let mut rows = head.weight.values.chunks_exact(FEATURES).zip(&head.bias.values);
+    let (films, films_bias) = rows.next().expect("a row for the films");
+    let mut odds = rows.map(|(row, bias)| {
+        let weight: Vec<f32> = row.iter().zip(films).map(|(row, film)| rounded(row - film)).collect();
+        (weight, rounded(bias - films_bias))
+    });
+    let (weight, bias) = odds.next().expect("a row for other images");
+    let flaws = FLAWS.into_iter().zip(odds).map(|(flaw, (weight, bias))| FlawModel { flaw, weight, bias }).collect();
+    GateModel { weight, bias, limit: f32::INFINITY, data: String::new(), flaws }
+}
+
+/// To five digits: the file holds these numbers as text.
+fn rounded(value: f32) -> f32 {
+    format!("{value:.4e}").parse().unwrap_or(value)
+}
+
+/// The distance that the library computes, see [`Gate::new`].
+fn distance(model: &GateModel, features: &[f32]) -> f32 {
+    let score = |weight: &[f32], bias: f32| weight.iter().zip(features).map(|(w, x)| w * x).sum::<f32>() + bias;
+    let flaws = model.flaws.iter().map(|row| score(&row.weight, row.bias));
+    let scores: Vec<f32> = [score(&model.weight, model.bias)].into_iter().chain(flaws).collect();
+    Gate::new(model, &scores).distance
 }
 
 /// The value that at most `share` of `values` exceed.
@@ -217,14 +218,28 @@ mod tests {
     }
 
     #[test]
-    fn four_quarter_turns_change_nothing_and_two_turn_over() {
-        let pixels: Vec<f32> = (0..SIDE * SIDE).map(|at| ((at * 7919) % 1024) as f32 / 1024.0).collect();
-        let image = Radiograph { width: SIDE, height: SIDE, pixels, provenance: Default::default() };
-        let straight = ModelInput::from_radiograph(&image);
-        assert_eq!(Spoilt::Turned(4).input(&image), straight);
-        let over = Spoilt::Turned(2).input(&image).values;
-        assert_eq!(over[0], straight.values[SIDE * SIDE - 1]);
-        let black = straight.values.iter().copied().fold(f32::INFINITY, f32::min);
-        assert!(Spoilt::Blank.input(&image).values.iter().all(|value| *value == black));
+    fn the_rows_are_log_odds_against_films() {
+        let classes = 2 + FLAWS.len();
+        let mut head = Head::zeros(classes);
+        // Class `c` scores `c * feature 0 + 10 c`.
+        for class in 0..classes {
+            head.weight.values[class * FEATURES] = class as f32 + 0.5;
+            head.bias.values[class] = 10.0 * class as f32;
+        }
+        let model = against_films(&head);
+        assert_eq!((model.weight[0], model.weight[1], model.bias), (1.0, 0.0, 10.0));
+        let odds: Vec<_> = model.flaws.iter().map(|row| (row.flaw, row.weight[0], row.bias)).collect();
+        let expected = FLAWS.iter().enumerate().map(|(at, flaw)| (*flaw, 2.0 + at as f32, 20.0 + 10.0 * at as f32));
+        assert_eq!(odds, expected.collect::<Vec<_>>());
+        // At feature 0 = -10 every score is 0, so the odds are those of as many equal kinds.
+        let mut features = vec![0.0; FEATURES];
+        features[0] = -10.0;
+        assert!((distance(&model, &features) - (1.0 + FLAWS.len() as f32).ln()).abs() < 1e-4);
+    }
+
+    #[test]
+    fn five_digits_are_kept() {
+        assert_eq!(rounded(0.012_345_678), 0.012_346);
+        assert_eq!((rounded(0.0), rounded(-3.0)), (0.0, -3.0));
     }
 }

@@ -3,7 +3,7 @@
 use crate::bootstrap::{Bootstrap, Estimate};
 use crate::calibrate::OperatingPoint;
 use crate::measures::{Quantity, Scope};
-use crate::metrics::Prediction;
+use crate::metrics::{Confusion, Prediction};
 use crate::report::{FEW_FILMS, GroupReport};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -102,8 +102,10 @@ impl Groups {
     ) -> GroupReport {
         let films = &self.films[index];
         let mut labels = BTreeMap::new();
-        for film in films {
-            *labels.entry(classes[predictions[*film].label].clone()).or_default() += 1;
+        let mut confusion = Confusion::new(classes.len());
+        for prediction in films.iter().map(|film| &predictions[*film]) {
+            *labels.entry(classes[prediction.label].clone()).or_default() += 1;
+            confusion.add(prediction.label, prediction.call(), 1);
         }
         GroupReport {
             n: films.len() as u64,
@@ -111,6 +113,7 @@ impl Groups {
             few: (films.len() as u64) < FEW_FILMS,
             refused: films.iter().filter(|film| predictions[**film].refused).count() as u64,
             labels,
+            confusion: confusion.rows(),
             accuracy: figures[&Quantity::Accuracy],
             balanced_accuracy: figures[&Quantity::BalancedAccuracy],
             ece: figures[&Quantity::Ece],

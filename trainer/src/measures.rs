@@ -5,6 +5,27 @@
 use crate::calibrate::{OperatingPoint, ece, reliability};
 use crate::metrics::{Confusion, Films, Prediction, Ranking};
 
+/// Shares of films with a finding that predictive values are stated for.
+pub const PREVALENCES: [f64; 6] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
+
+/// Positive and negative predictive value by Bayes' rule; `None` where nothing is called, or everything.
+///
+/// ```
+/// use trainer::measures::predictive_values;
+/// // Of 1,000 films 100 have the finding: 90 of them and 180 of the other 900 are called.
+/// let (ppv, npv) = predictive_values(0.9, 0.8, 0.1);
+/// assert!((ppv.unwrap() - 90.0 / 270.0).abs() < 1e-12 && (npv.unwrap() - 720.0 / 730.0).abs() < 1e-12);
+/// assert_eq!(predictive_values(0.0, 1.0, 0.1), (None, Some(0.9)));
+/// ```
+pub fn predictive_values(sensitivity: f64, specificity: f64, prevalence: f64) -> (Option<f64>, Option<f64>) {
+    let share = |part: f64, other: f64| (part + other > 0.0).then(|| part / (part + other));
+    let without = 1.0 - prevalence;
+    (
+        share(sensitivity * prevalence, (1.0 - specificity) * without),
+        share(specificity * without, (1.0 - sensitivity) * prevalence),
+    )
+}
+
 /// A figure; classes and operating points are indices into the report's lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Quantity {
@@ -38,6 +59,10 @@ pub enum Quantity {
     PointSensitivity(usize),
     /// Specificity of an operating point.
     PointSpecificity(usize),
+    /// Positive predictive value of an operating point at the prevalence of that index in [`PREVALENCES`].
+    PointPpv(usize, usize),
+    /// As [`Self::PointPpv`], negative.
+    PointNpv(usize, usize),
     /// Mean probability of the calls less the share of right ones; above 0 the model is too sure.
     Overconfidence,
     /// Share of the films whose prediction set holds their label.
@@ -192,6 +217,13 @@ impl Scope {
             }
             figures.push((Quantity::PointSensitivity(point), table.sensitivity(1)));
             figures.push((Quantity::PointSpecificity(point), table.specificity(1)));
+            for (at, prevalence) in PREVALENCES.into_iter().enumerate() {
+                let (ppv, npv) = match (table.sensitivity(1), table.specificity(1)) {
+                    (Some(sensitivity), Some(specificity)) => predictive_values(sensitivity, specificity, prevalence),
+                    _ => (None, None),
+                };
+                figures.extend([(Quantity::PointPpv(point, at), ppv), (Quantity::PointNpv(point, at), npv)]);
+            }
         }
         figures
     }

@@ -38,6 +38,9 @@ pub struct Prediction {
     /// Classes of the prediction set; empty if the weights make none.
     #[serde(default)]
     pub set: Vec<usize>,
+    /// Distance by the out-of-distribution gate; infinite for a blank film, `None` without a gate.
+    #[serde(default)]
+    pub distance: Option<f32>,
     /// The out-of-distribution gate turned the film away (it still counts in every figure).
     pub refused: bool,
 }
@@ -55,6 +58,7 @@ impl Prediction {
             logits,
             probabilities,
             set: Vec::new(),
+            distance: None,
             refused: false,
         }
     }

@@ -1,6 +1,7 @@
 //! The report as one HTML page: no script, nothing fetched, light and dark, readable on a phone and by a student.
 
 use crate::bootstrap::Estimate;
+use crate::failures;
 use crate::plots::Figure;
 use crate::report::Report;
 use crate::svg::escape;
@@ -185,6 +186,20 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
             &tables::operating_points(report),
         );
     }
+    for name in ["balanced", "screening"] {
+        let table = tables::predictive_values(report, name);
+        if table.rows.is_empty() {
+            continue;
+        }
+        section(
+            &mut text,
+            &format!("What a call is worth where the finding is rarer: {name} thresholds"),
+            "Of the films called so, the share that has the finding (PPV), and of the others the share without it (NPV), by \
+             Bayes' rule from the rates above. Rates from these films do not hold in another place, and with them these \
+             values fall too.",
+            &table,
+        );
+    }
     if let (Some(table), Some(sets)) = (tables::prediction_sets(report), &report.conformal) {
         let explanation = format!(
             "Instead of one call: every finding that stays possible, so that at least {:.0} % of the films of each label \
@@ -204,8 +219,25 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
         &tables::calibration_by_source(report),
     );
     if let Some(table) = tables::out_of_distribution(report) {
-        let explanation = "Images that are not frontal chest X-rays. A good gate refuses all of them.";
+        let explanation = "Images that are not frontal chest X-rays. A good gate refuses all of them. The AUROC ranks them \
+                           against the films of this report by their distance. * fewer than 30 images.";
         section(&mut text, "Images that do not belong here", explanation, &table);
+    }
+    if let Some(table) = tables::spoilt(report) {
+        let explanation = "Films of this report as files that were turned, cut to one half, inverted or blanked. A negative \
+                           that is recognised is turned back while it is read, which the answer says. Found: refused or turned \
+                           back. Named: found, and the answer says what is wrong.";
+        section(&mut text, "Films with a flaw", explanation, &table);
+    }
+    section(
+        &mut text,
+        "Where it fails",
+        "The mistakes that take the largest share of a label's films in a source (labels of at least ten films).",
+        &failures::confusions(report),
+    );
+    section(&mut text, "Lowest AUROCs", "Among sources and subgroups of 30 films or more.", &failures::lowest(report));
+    if let Some(leakage) = &report.leakage {
+        let _ = writeln!(text, "<h2>Do films leak between the splits?</h2>\n<p>{}</p>", escape(leakage.to_string()));
     }
     section(&mut text, "All headline figures", "", &tables::headline(report));
     text + &protocol(report) + &glossary()

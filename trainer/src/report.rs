@@ -7,8 +7,10 @@ use crate::bootstrap::{Bootstrap, Estimate, patients};
 use crate::calibrate::{Bin, OperatingPoint, RELIABILITY_BINS, reliability};
 use crate::conformal::{ConformalReport, SetReport};
 use crate::groups::{Figures, Groups, Kind, distinct, pairs};
-use crate::measures::Quantity;
+use crate::leakage::LeakageReport;
+use crate::measures::{PREVALENCES, Quantity};
 use crate::metrics::{Confusion, Prediction, check};
+use crate::refusals::{OodImage, OodReport, SpoiltFilm, SpoiltReport};
 use anyhow::{Context, Result, ensure};
 use deepbreath::weights::Conformal;
 use serde::{Deserialize, Serialize};
@@ -66,6 +68,12 @@ pub struct Report {
     /// Images that are no chest X-rays, where such were given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ood: Option<OodReport>,
+    /// Films of this report that were turned, cropped, inverted or blanked, where that was tried.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spoilt: Vec<SpoiltReport>,
+    /// What the splits of the manifest have in common.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leakage: Option<LeakageReport>,
     /// How it was measured.
     pub protocol: Protocol,
 }
@@ -104,6 +112,9 @@ pub struct GroupReport {
     pub refused: u64,
     /// Films by label; labels without films are left out.
     pub labels: BTreeMap<String, u64>,
+    /// As in [`Report::confusion`].
+    #[serde(default)]
+    pub confusion: Vec<Vec<u64>>,
     /// As in [`Report::accuracy`].
     pub accuracy: Estimate,
     /// As in [`Report::balanced_accuracy`]; null for one label.
@@ -127,41 +138,20 @@ pub struct PointReport {
     pub sensitivity: Estimate,
     /// Specificity on the films of this report.
     pub specificity: Estimate,
+    /// Predictive values with these rates, at each of [`PREVALENCES`].
+    #[serde(default)]
+    pub predictive: Vec<PredictiveReport>,
 }
 
-/// How many images that are no chest X-rays were refused.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct OodReport {
-    /// Images.
-    pub n: u64,
-    /// Of them refused.
-    pub refused: u64,
-    /// By kind.
-    pub kinds: BTreeMap<String, OodKind>,
-}
-
-/// Images of one kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OodKind {
-    /// Images.
-    pub n: u64,
-    /// Of them refused.
-    pub refused: u64,
-}
-
-impl OodReport {
-    /// Counts `(kind, refused)`.
-    pub fn new<'a>(images: impl Iterator<Item = (&'a str, bool)>) -> Self {
-        let mut report = OodReport::default();
-        for (kind, refused) in images {
-            let kind = report.kinds.entry(kind.to_owned()).or_default();
-            kind.n += 1;
-            kind.refused += u64::from(refused);
-            report.n += 1;
-            report.refused += u64::from(refused);
-        }
-        report
-    }
+/// What a call, or none, means where the finding has this prevalence.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PredictiveReport {
+    /// Share of the films with the finding.
+    pub prevalence: f64,
+    /// Of the films called so, the share with the finding.
+    pub ppv: Estimate,
+    /// Of the others, the share without it.
+    pub npv: Estimate,
 }
 
 /// What a report is told besides the predictions; the default is nothing.
@@ -172,7 +162,11 @@ pub struct Given<'a> {
     /// Thresholds of the prediction sets of the weights.
     pub conformal: Option<&'a Conformal>,
     /// How images that are no chest X-rays were answered.
-    pub ood: Option<OodReport>,
+    pub ood: Vec<OodImage>,
+    /// How spoilt films were answered.
+    pub spoilt: Vec<SpoiltFilm>,
+    /// What the splits of the manifest have in common.
+    pub leakage: Option<LeakageReport>,
 }
 
 /// How a report was made: enough to make it again.
@@ -236,7 +230,7 @@ impl Report {
     pub fn new(
         predictions: &[Prediction],
         classes: &[String],
-        Given { points, conformal, ood }: Given<'_>,
+        Given { points, conformal, ood, spoilt, leakage }: Given<'_>,
         mut protocol: Protocol,
     ) -> Result<Report> {
         ensure!(
@@ -314,11 +308,20 @@ impl Report {
                     chosen: (*point).clone(),
                     sensitivity: all[&Quantity::PointSensitivity(index)],
                     specificity: all[&Quantity::PointSpecificity(index)],
+                    predictive: (0..PREVALENCES.len())
+                        .map(|at| PredictiveReport {
+                            prevalence: PREVALENCES[at],
+                            ppv: all[&Quantity::PointPpv(index, at)],
+                            npv: all[&Quantity::PointNpv(index, at)],
+                        })
+                        .collect(),
                 })
                 .collect(),
             reliability: reliability(predictions.iter().map(|p| (p.probability(p.call()), p.call() == p.label, 1))),
             conformal,
-            ood,
+            ood: (!ood.is_empty()).then(|| OodReport::new(&ood, predictions, protocol.bootstrap)),
+            spoilt: SpoiltReport::of(&spoilt),
+            leakage,
             protocol,
         })
     }

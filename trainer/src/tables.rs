@@ -2,7 +2,7 @@
 
 use crate::bootstrap::{Bootstrap, Estimate};
 use crate::conformal::SetReport;
-use crate::report::{GroupReport, Report};
+use crate::report::{FEW_FILMS, GroupReport, Report};
 use crate::svg::escape;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -240,12 +240,44 @@ pub fn calibration_by_source(report: &Report) -> Table {
 /// Images that are no chest X-rays, by kind; `None` where none were given.
 pub fn out_of_distribution(report: &Report) -> Option<Table> {
     let ood = report.ood.as_ref()?;
-    let mut table = Table::new(["kind", "images", "refused"]);
-    table.rows.push(vec![Cell::text("all"), Cell::Count(ood.n), Cell::Count(ood.refused)]);
-    for (kind, count) in &ood.kinds {
-        table.rows.push(vec![Cell::text(kind), Cell::Count(count.n), Cell::Count(count.refused)]);
+    let mut table = Table::new(["kind", "images", "refused", "share refused", "AUROC against the films"]);
+    let mut row = |name: Cell, n, refused, share, auroc| {
+        table.rows.push(vec![name, Cell::Count(n), Cell::Count(refused), Cell::Figure(share), Cell::Figure(auroc)]);
+    };
+    row(Cell::text("all"), ood.n, ood.refused, ood.share, ood.auroc);
+    for (kind, of) in &ood.kinds {
+        row(marked(kind, of.n < FEW_FILMS), of.n, of.refused, of.share, of.auroc);
     }
     Some(table)
+}
+
+/// Films that were spoilt, by the way they were; `None` where none were.
+pub fn spoilt(report: &Report) -> Option<Table> {
+    let mut table = Table::new(["film", "films", "refused", "turned back", "found", "named"]);
+    for way in &report.spoilt {
+        let mut row = vec![Cell::text(&way.way)];
+        row.extend([way.n, way.refused, way.repaired].map(Cell::Count));
+        row.extend([way.found, way.named].map(Cell::Figure));
+        table.rows.push(row);
+    }
+    (!report.spoilt.is_empty()).then_some(table)
+}
+
+/// What a call at the operating points of that name is worth, by prevalence.
+pub fn predictive_values(report: &Report, name: &str) -> Table {
+    let mut table = Table::new(["finding", "point", "prevalence", "PPV", "NPV"]);
+    for point in report.operating_points.iter().filter(|point| point.chosen.name == name) {
+        for at in &point.predictive {
+            table.rows.push(vec![
+                Cell::text(&point.chosen.finding),
+                Cell::text(&point.chosen.name),
+                Cell::text(format!("{:.0} %", 100.0 * at.prevalence)),
+                Cell::Figure(at.ppv),
+                Cell::Figure(at.npv),
+            ]);
+        }
+    }
+    table
 }
 
 /// One line on what was measured.
@@ -270,6 +302,9 @@ pub fn terminal_table(report: &Report) -> String {
     }
     if let Some(table) = out_of_distribution(report) {
         text += &format!("\nnot chest X-rays:\n{}", table.terminal());
+    }
+    if let Some(table) = spoilt(report) {
+        text += &format!("\nspoilt films:\n{}", table.terminal());
     }
     let Bootstrap { resamples, .. } = report.protocol.bootstrap;
     text + &format!("\nIn brackets: 95 % bootstrap over patients, {resamples} resamples.\n")

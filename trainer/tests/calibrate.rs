@@ -18,6 +18,7 @@ fn film(patient: &str, label: usize, logits: &[f32]) -> Prediction {
         logits: logits.to_vec(),
         probabilities: logits.iter().map(|z| z.exp() / sum).collect(),
         set: Vec::new(),
+        distance: None,
         refused: false,
     }
 }

@@ -16,6 +16,7 @@ fn prediction(label: usize, probabilities: &[f32]) -> Prediction {
         logits: probabilities.iter().map(|p| p.ln()).collect(),
         probabilities: probabilities.to_vec(),
         set: Vec::new(),
+        distance: None,
         refused: false,
     }
 }

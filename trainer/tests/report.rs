@@ -8,11 +8,14 @@ use std::time::Instant;
 use trainer::bootstrap::Bootstrap;
 use trainer::calibrate::operating_points;
 use trainer::conformal;
+use trainer::failures;
 use trainer::metrics::Prediction;
 use trainer::output::{Baseline, CrossValidationReport, write_all, write_evaluation};
 use trainer::plots::{EpochRecord, training_curves};
-use trainer::report::{Given, OodReport, Protocol, Report};
-use trainer::tables::{markdown_table, terminal_table};
+use trainer::refusals::{OodImage, SpoiltFilm, SpoiltReport};
+use trainer::report::{Given, Protocol, Report};
+use trainer::spoilt::Spoilt;
+use trainer::tables::{Cell, markdown_table, terminal_table};
 
 fn classes() -> Vec<String> {
     ["covid", "normal", "pneumonia"].map(String::from).to_vec()
@@ -47,6 +50,7 @@ fn films(n: usize) -> Vec<Prediction> {
                 probabilities: logits.iter().map(|z| z.exp() / sum).collect(),
                 logits,
                 set: Vec::new(),
+                distance: Some(film as f32 / n as f32),
                 refused: film % 199 == 5,
             }
         })
@@ -74,8 +78,17 @@ fn report(films: &[Prediction]) -> Report {
         .map(|film| Prediction { set: prediction_set(&film.probabilities, &sets), ..film.clone() })
         .collect();
     let kinds = [("photograph", true), ("photograph", true), ("hand X-ray", true), ("hand X-ray", false)];
-    let ood = OodReport::new(kinds.into_iter());
-    let given = Given { points: &points, conformal: Some(&sets), ood: Some(ood) };
+    let image = |(kind, refused): (&str, bool)| OodImage {
+        kind: kind.into(),
+        distance: Some(if refused { 9.0 } else { -9.0 }),
+        refused,
+    };
+    let ood = kinds.into_iter().map(image).collect();
+    let spoilt = Spoilt::ALL
+        .into_iter()
+        .map(|way| SpoiltFilm { way, reasons: vec!["out-of-distribution", way.code()], corrected: false })
+        .collect();
+    let given = Given { points: &points, conformal: Some(&sets), ood, spoilt, leakage: None };
     Report::new(&films, &classes(), given, protocol()).unwrap()
 }
 
@@ -147,6 +160,15 @@ fn report_json_keeps_the_contract() {
     assert_eq!(json["subgroups"]["age_group"]["child"]["n"], json["sources"]["kermany"]["n"]);
     assert_eq!(json["ood"]["refused"], 3);
     assert_eq!(json["ood"]["kinds"]["hand X-ray"]["n"], 2);
+    // One of the two is stranger than every film, the other less strange than any.
+    assert_eq!(json["ood"]["kinds"]["photograph"]["auroc"]["value"], 1.0);
+    assert_eq!(json["ood"]["kinds"]["hand X-ray"]["auroc"]["value"], 0.5);
+    assert!(is_estimate(&json["ood"]["share"]) && is_estimate(&json["ood"]["auroc"]));
+    assert_eq!(json["spoilt"].as_array().unwrap().len(), 7);
+    assert_eq!(json["spoilt"][6]["named"]["value"], 1.0);
+    let predictive = json["operating_points"][0]["predictive"].as_array().unwrap();
+    assert_eq!(predictive.len(), 6);
+    assert!(predictive.iter().all(|at| is_estimate(&at["ppv"]) && is_estimate(&at["npv"])));
     assert_eq!(json["operating_points"].as_array().unwrap().len(), 6);
     let sets = &json["conformal"];
     for figures in [&sets["all"], &sets["findings"]["covid"], &sets["sources"]["siim"]] {
@@ -200,9 +222,16 @@ fn the_page_holds_every_figure_and_fetches_nothing() {
         assert!(svg.starts_with("<svg xmlns=") && html.contains(&svg), "{figure}");
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{figure}");
     }
-    for words in
-        ["never a diagnosis", "Glossary", "prefers-color-scheme:dark", "By age group", "hand X-ray", "Prediction sets"]
-    {
+    for words in [
+        "never a diagnosis",
+        "Glossary",
+        "prefers-color-scheme:dark",
+        "By age group",
+        "hand X-ray",
+        "Prediction sets",
+        "Films with a flaw",
+        "Calibration by source",
+    ] {
         assert!(html.contains(words), "{words}");
     }
     for fetched in ["<script", "<link", "src=\"", "url(", "@import"] {
@@ -362,4 +391,58 @@ fn prediction_sets_cover_other_films_of_the_same_kind_label_by_label() {
     assert!((measured.all.size.value.unwrap() - size).abs() < 1e-12);
     assert!(size > 1.0 && size < 2.5, "{size}");
     assert_eq!(measured.sizes[0], 0, "no set is empty");
+}
+
+#[test]
+fn a_spoilt_film_is_named_by_its_own_code_and_a_negative_may_be_turned_back() {
+    let film = |way, reasons: &[&'static str], corrected| SpoiltFilm { way, reasons: reasons.to_vec(), corrected };
+    let reports = SpoiltReport::of(&[
+        film(Spoilt::Turned(1), &["out-of-distribution", "turned"], false),
+        film(Spoilt::Turned(1), &["out-of-distribution", "cropped"], false),
+        film(Spoilt::Turned(1), &["out-of-distribution"], true),
+        film(Spoilt::Turned(1), &[], true),
+        film(Spoilt::Inverted, &[], true),
+        film(Spoilt::Inverted, &["out-of-distribution", "inverted"], false),
+        film(Spoilt::Inverted, &[], false),
+    ]);
+    let [turned, inverted] = &reports[..] else { panic!("{reports:?}") };
+    assert_eq!((turned.n, turned.refused, turned.repaired), (4, 3, 0));
+    assert_eq!((turned.found.value, turned.named.value), (Some(0.75), Some(0.25)));
+    assert_eq!((inverted.n, inverted.refused, inverted.repaired), (3, 1, 1));
+    assert_eq!((inverted.found.value, inverted.named.value), (Some(2.0 / 3.0), Some(2.0 / 3.0)));
+}
+
+#[test]
+fn failures_are_the_largest_shares_and_the_lowest_ranks() {
+    let films = films(795);
+    let report = report(&films);
+    let of = |source: &'static str, label: usize| {
+        films.iter().filter(move |film| film.source == source && film.label == label)
+    };
+    let table = failures::confusions(&report);
+    let Cell::Figure(worst) = table.rows[0][4] else { panic!("{table:?}") };
+    let shares = ["siim", "nih", "ieee8023", "kermany", "bimcv", "figure1"].into_iter().flat_map(|source| {
+        (0..3).flat_map(move |label| (0..3).map(move |call| (source, label, call))).filter_map(
+            move |(source, label, call)| {
+                let n = of(source, label).count();
+                let wrong = of(source, label).filter(|film| film.call() == call).count();
+                (n >= 10 && call != label).then(|| wrong as f64 / n as f64)
+            },
+        )
+    });
+    assert_eq!(worst.value, shares.max_by(f64::total_cmp));
+
+    let lowest = failures::lowest(&report);
+    let Cell::Figure(auroc) = lowest.rows[0][3] else { panic!("{lowest:?}") };
+    let groups = report.sources.values().chain(report.subgroups.values().flat_map(|groups| groups.values()));
+    let all =
+        groups.filter(|group| group.n >= 30).flat_map(|group| group.auroc.values().filter_map(|auroc| auroc.value));
+    assert_eq!(auroc.value, all.min_by(f64::total_cmp));
+
+    // Too sure by: the mean probability of the calls less the share of right ones, in each source.
+    for (source, group) in &report.sources {
+        let sure = |film: &&Prediction| film.probability(film.call()) - f64::from(u8::from(film.call() == film.label));
+        let expected: f64 = films.iter().filter(|film| film.source == *source).map(|film| sure(&film)).sum();
+        assert!((group.overconfidence.value.unwrap() - expected / group.n as f64).abs() < 1e-9, "{source}");
+    }
 }

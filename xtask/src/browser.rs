@@ -104,7 +104,7 @@ mod tests {
         let bad = write("bad.test.mjs", "test('bad', () => { throw new Error('always'); });")?;
 
         let environment = [("MARK", mark.as_path())];
-        assert_eq!(run(&place, &[good.clone(), once.clone()], &environment)?, [once.clone()]);
+        assert_eq!(run(&place, &[good.clone(), once.clone()], &environment)?, std::slice::from_ref(&once));
         assert!(run(&place, &[good.clone(), once.clone()], &environment)?.is_empty(), "steady by now");
         let error = run(&place, &[good, bad, once], &environment).expect_err("a test fails twice").to_string();
         assert_eq!(error, "failed twice: bad.test.mjs");

@@ -1,4 +1,4 @@
-//! `cargo xtask serve | test | check | bench | package`: each installs what it needs and says what it does.
+//! `cargo xtask serve | test | check | bench | release | package`: each installs what it needs and says what it does.
 
 mod browser;
 mod card;
@@ -10,6 +10,7 @@ mod run;
 mod tools;
 mod web;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -46,6 +47,18 @@ enum Task {
         #[command(flatten)]
         weights: WeightsArgument,
     },
+    /// Releases the weights of a finished training run: exports and measures them, writes the model card, the README's
+    /// figures and the rates that the page shows.
+    Release {
+        /// Folder of the run.
+        run: PathBuf,
+        /// Manifest of the films.
+        #[arg(long, value_name = "CSV")]
+        films: PathBuf,
+        /// Images that are no frontal chest X-rays (columns path,kind): half of them teach the gate, half measure it.
+        #[arg(long, value_name = "CSV")]
+        ood: PathBuf,
+    },
     /// Builds the module for embedding elsewhere, into `package/` of the target folder.
     Package,
     /// Builds the wasm modules and puts them where the page expects it; trunk calls this before each build.
@@ -68,6 +81,7 @@ fn main() -> Result<()> {
         Task::Test(weights) => test(&place, &weights),
         Task::Check(weights) => check(&place).and_then(|()| test(&place, &weights)),
         Task::Bench { runs, weights } => bench(&place, runs, &weights),
+        Task::Release { run, films, ood } => release(&place, &run, &films, &ood),
         Task::Package => package::build(&place),
         Task::Wasm => web::stage(&place),
         Task::Dist => dist::finish(&place),
@@ -86,6 +100,40 @@ fn check(place: &Place) -> Result<()> {
     }
     say("Building the documentation");
     cargo(place, ["doc", "--release", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings").run()
+}
+
+fn release(place: &Place, run: &Path, films: &Path, ood: &Path) -> Result<()> {
+    let trainer = |args: &[&OsStr]| {
+        let program = ["run", "--release", "-p", "trainer", "--"].map(OsStr::new);
+        cargo(place, program.into_iter().chain(args.iter().copied())).run()
+    };
+    let word = OsStr::new;
+    say("Exporting the weights");
+    trainer(&[
+        word("export"),
+        run.as_os_str(),
+        word("--out"),
+        word("weights"),
+        word("--precision"),
+        word("int8"),
+        word("--ood"),
+        ood.as_os_str(),
+    ])?;
+    say("Measuring them");
+    trainer(&[
+        word("evaluate"),
+        films.as_os_str(),
+        word("--split"),
+        word("test"),
+        word("--ood"),
+        ood.as_os_str(),
+        word("--ood-held-out"),
+        word("--out"),
+        word("weights/report"),
+    ])?;
+    say("Writing the model card, the README's figures and the page's rates");
+    trainer(&["card", "weights", "--readme", "README.md"].map(OsStr::new))?;
+    card::rates(place)
 }
 
 fn test(place: &Place, weights: &WeightsArgument) -> Result<()> {

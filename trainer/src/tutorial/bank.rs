@@ -65,7 +65,7 @@ impl Bank {
             let input = |(film, angle): &(usize, usize)| {
                 let plane = rotate(&planes[*film], *angle as f32 - rotation as f32);
                 // Not `ModelInput::from_plane`: the protocol divides by 255 and stops there.
-                ModelInput { values: plane.repeat(3) }
+                ModelInput { values: plane.repeat(3), blank: false }
             };
             let inputs: Vec<ModelInput> = batch.par_iter().map(input).collect();
             let map = model.feature_map(ModelInput::to_batch(&inputs, device), NormMode::Frozen);

@@ -1,0 +1,114 @@
+//! What this release set out to reach, beside what was measured.
+
+use crate::bootstrap::Estimate;
+use crate::output::CrossValidationReport;
+use crate::report::Report;
+use crate::tables::{Cell, Table};
+
+/// Sources left out, the pair of labels, and the AUROC that is aimed at.
+const LEFT_OUT: [(&str, &str, f64); 3] =
+    [("siim", "covid/normal", 0.80), ("ieee8023", "covid/pneumonia", 0.80), ("bimcv+rsna", "covid/normal", 0.85)];
+
+/// What a figure must be.
+enum Aim {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Aim {
+    fn text(&self) -> String {
+        match self {
+            Self::AtLeast(aim) => format!("at least {aim:.2}"),
+            Self::AtMost(aim) => format!("at most {aim:.2}"),
+        }
+    }
+
+    /// Whether the value reaches the aim, or at least its interval does.
+    fn verdict(&self, figure: Estimate) -> &'static str {
+        let Some(value) = figure.value else { return "not measured" };
+        let (low, high) = (figure.low.unwrap_or(value), figure.high.unwrap_or(value));
+        let reached = |value: f64| match self {
+            Self::AtLeast(aim) => value >= *aim,
+            Self::AtMost(aim) => value <= *aim,
+        };
+        match (reached(value), reached(low) || reached(high)) {
+            (true, _) => "reached",
+            (false, true) => "not reached, but within the interval",
+            (false, false) => "not reached",
+        }
+    }
+}
+
+/// AUROC of each source left out that an aim is set for: `(source, pair, AUROC)`.
+pub fn left_out(report: &CrossValidationReport) -> Vec<(String, &'static str, Estimate)> {
+    LEFT_OUT
+        .iter()
+        .map(|(source, pair, _)| (source.replace('+', " and "), *pair, auroc(report, source, pair)))
+        .collect()
+}
+
+fn auroc(report: &CrossValidationReport, source: &str, pair: &str) -> Estimate {
+    let fold = report.folds.iter().find(|fold| fold.name == source);
+    fold.and_then(|fold| fold.auroc.get(pair)).copied().unwrap_or_default()
+}
+
+/// What was trained on each fold, in words, from the command that made the report.
+pub fn network(report: &CrossValidationReport) -> String {
+    let head_only = report.pooled.protocol.command.contains("--head-only");
+    if head_only { "the same kind of network on frozen features".into() } else { "the same recipe".into() }
+}
+
+/// Every aim with its figure and the verdict.
+pub fn table(report: &Report, left_out: &CrossValidationReport) -> Table {
+    let mut table = Table::new(["figure", "aim", "measured", ""]);
+    let mut row = |name: String, aim: Aim, figure: Estimate| {
+        let cells = [Cell::text(aim.text()), Cell::Figure(figure), Cell::text(aim.verdict(figure))];
+        table.rows.push([Cell::text(name)].into_iter().chain(cells).collect());
+    };
+    row("macro AUROC".into(), Aim::AtLeast(0.95), report.macro_auroc);
+    let within = report.sources.get("siim").and_then(|group| group.auroc.get("covid/normal")).copied();
+    row("covid/normal AUROC within siim".into(), Aim::AtLeast(0.93), within.unwrap_or_default());
+    for (source, pair, aim) in LEFT_OUT {
+        let name =
+            format!("{pair} AUROC on {}, left out of training ({})", source.replace('+', " and "), network(left_out));
+        row(name, Aim::AtLeast(aim), auroc(left_out, source, pair));
+    }
+    row("calibration error".into(), Aim::AtMost(0.05), report.ece);
+    if let Some(sets) = &report.conformal {
+        row("coverage of the prediction sets".into(), Aim::AtLeast(sets.stated), sets.all.coverage);
+    }
+    if let Some(ood) = &report.ood {
+        row("images refused that are no frontal chest X-ray".into(), Aim::AtLeast(0.98), ood.share);
+        let lowest = |a: &&crate::refusals::OodKind, b: &&crate::refusals::OodKind| {
+            a.share.value.unwrap_or_default().total_cmp(&b.share.value.unwrap_or_default())
+        };
+        let kind = ood.kinds.values().min_by(lowest).map(|kind| kind.share).unwrap_or_default();
+        row("the same, kind with the lowest share".into(), Aim::AtLeast(0.90), kind);
+    }
+    let of_source = |group: &crate::report::GroupReport| crate::refusals::share(group.refused, group.n);
+    let most = report.sources.values().map(of_source);
+    let most = most.max_by(|a, b| a.value.unwrap_or_default().total_cmp(&b.value.unwrap_or_default()));
+    row("films refused, source with the highest share".into(), Aim::AtMost(0.02), most.unwrap_or_default());
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_looks_at_the_value_first_and_then_at_the_interval() {
+        let figure = |value: f64| Estimate { value: Some(value), low: Some(value - 0.1), high: Some(value + 0.1) };
+        for (aim, value, verdict) in [
+            (Aim::AtLeast(0.9), 0.9, "reached"),
+            (Aim::AtLeast(0.9), 0.85, "not reached, but within the interval"),
+            (Aim::AtLeast(0.9), 0.7, "not reached"),
+            (Aim::AtMost(0.1), 0.05, "reached"),
+            (Aim::AtMost(0.1), 0.15, "not reached, but within the interval"),
+            (Aim::AtMost(0.1), 0.3, "not reached"),
+        ] {
+            assert_eq!(aim.verdict(figure(value)), verdict, "{} {value}", aim.text());
+        }
+        assert_eq!(Aim::AtLeast(0.9).verdict(Estimate::default()), "not measured");
+    }
+}

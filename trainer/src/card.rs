@@ -1,0 +1,291 @@
+//! `trainer card`: the model card and the README's figures, out of the weights and their reports. Prose stands in a
+//! template (`MODEL_CARD.in.md`, beside the card), figures come from here: no figure is typed by hand.
+//!
+//! In the template `{{name}}` stands for one of the texts of [`values`]; a name that is not known, or is never used, is an
+//! error.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use deepbreath::weights::{Metadata, Weights};
+use serde::de::DeserializeOwned;
+
+use crate::bootstrap::Estimate;
+use crate::cli::CardArgs;
+use crate::export::write_atomically;
+use crate::output::CrossValidationReport;
+use crate::report::Report;
+use crate::tables::{self, Cell, Table};
+use crate::tutorial::report::TutorialReport;
+use crate::{aims, failures};
+
+/// The template, in the folder of the weights.
+const TEMPLATE: &str = "MODEL_CARD.in.md";
+/// The card, beside it.
+const CARD: &str = "MODEL_CARD.md";
+/// Around the README's figures.
+const MARKS: [&str; 2] = ["<!-- figures: written by `trainer card` -->\n", "<!-- end of the figures -->"];
+
+/// Everything that a card is made of.
+pub struct Sources {
+    /// What the weights file says about itself.
+    pub metadata: Metadata,
+    /// Id of the weights.
+    pub id: String,
+    /// Size of the weights file in bytes.
+    pub bytes: u64,
+    /// The evaluation.
+    pub report: Report,
+    /// Each source left out in turn.
+    pub left_out: CrossValidationReport,
+    /// The DarkCovidNet set, folds by image and by patient.
+    pub darkcovidnet: [CrossValidationReport; 2],
+    /// The tutorial's protocol.
+    pub tutorial: TutorialReport,
+}
+
+impl Sources {
+    /// Reads `dir`: `deepbreath.safetensors` and `report/`.
+    ///
+    /// # Errors
+    /// For a file that is missing or of another form (named), and a report about other weights.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let file = dir.join("deepbreath.safetensors");
+        let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let weights = Weights::read(&file.display().to_string(), &bytes)?;
+        let report: Report = json(&dir.join("report/report.json"))?;
+        let id = weights.id().to_owned();
+        ensure!(
+            report.protocol.weights == id,
+            "report.json is about weights {}, the file holds {id}; run `trainer evaluate` first",
+            report.protocol.weights
+        );
+        let folds = |name: &str| json(&dir.join("report").join(name).join("cross-validation.json"));
+        Ok(Self {
+            metadata: weights.metadata,
+            id,
+            bytes: bytes.len() as u64,
+            report,
+            left_out: folds("leave-one-source-out")?,
+            darkcovidnet: [folds("darkcovidnet-by-image")?, folds("darkcovidnet-by-patient")?],
+            tutorial: json(&dir.join("report/tutorial/tutorial.json"))?,
+        })
+    }
+}
+
+fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is of another form", path.display()))
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If a file is missing, or the template and the figures do not fit together.
+pub fn run(args: &CardArgs) -> Result<()> {
+    let sources = Sources::read(&args.dir)?;
+    let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+    let card = args.dir.join(CARD);
+    write_atomically(&card, fill(&read(&args.dir.join(TEMPLATE))?, &values(&sources))?.as_bytes())?;
+    println!("{}", card.display());
+    if let Some(path) = &args.readme {
+        write_atomically(path, readme(&read(path)?, &sources)?.as_bytes())?;
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+/// The template with every `{{name}}` replaced; white space at the end of a text is dropped.
+///
+/// # Errors
+/// For a name that has no text, or a text that the template leaves out.
+pub fn fill(template: &str, values: &BTreeMap<&'static str, String>) -> Result<String> {
+    let (mut text, mut rest, mut used) = (String::new(), template, Vec::new());
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (name, after) = after.split_once("}}").context("a {{ without its }}")?;
+        let Some(value) = values.get(name) else { bail!("the template asks for {{{{{name}}}}}, which is not known") };
+        used.push(name);
+        text += before;
+        text += value.trim_end();
+        rest = after;
+    }
+    if let Some(left) = values.keys().find(|name| !used.contains(name)) {
+        bail!("the template does not use {{{{{left}}}}}");
+    }
+    Ok(text + rest)
+}
+
+/// The README with its figures replaced.
+///
+/// # Errors
+/// If the marks around them are missing.
+pub fn readme(text: &str, sources: &Sources) -> Result<String> {
+    let lost = || format!("the README has no {:?}", MARKS);
+    let (before, rest) = text.split_once(MARKS[0]).with_context(lost)?;
+    let (_, after) = rest.split_once(MARKS[1]).with_context(lost)?;
+    Ok([before, MARKS[0], &in_short(sources), MARKS[1], after].concat())
+}
+
+/// What the README shows.
+fn in_short(sources: &Sources) -> String {
+    let Sources { report, left_out, .. } = sources;
+    let mut table = Table::new(["figure", "value"]);
+    let mut row = |name: String, figure: Estimate| table.rows.push(vec![Cell::text(name), Cell::Figure(figure)]);
+    row("balanced accuracy".into(), report.balanced_accuracy);
+    row("macro AUROC".into(), report.macro_auroc);
+    for (source, group) in report.sources.iter().filter(|(_, group)| !group.few) {
+        for (pair, auroc) in group.auroc.iter().filter(|(pair, _)| *pair == "covid/normal") {
+            if group.labels.values().all(|n| *n >= 30) {
+                row(format!("{pair} AUROC within one source that holds both ({source})"), *auroc);
+            }
+        }
+    }
+    row("calibration error (0 is perfect)".into(), report.ece);
+    if let Some(sets) = &report.conformal {
+        let stated = format!("{:.0} %", 100.0 * sets.stated);
+        row(format!("prediction sets made for {stated}: share that holds the label"), sets.all.coverage);
+    }
+    if let Some(ood) = &report.ood {
+        row(format!("refused of {} images that are no frontal chest X-ray", ood.n), ood.share);
+    }
+    row(format!("refused of {} chest X-rays", report.n), crate::refusals::share(report.refused, report.n));
+    for (fold, pair, auroc) in aims::left_out(left_out) {
+        row(format!("{fold} left out of training: {pair} AUROC on it ({})", aims::network(left_out)), auroc);
+    }
+    format!(
+        "On {} {} films of {} patients from the sources it was trained on (95 % intervals; how each figure was measured is \
+         in [the model card](weights/MODEL_CARD.md)):\n\n{}",
+        report.n,
+        report.protocol.split,
+        report.patients,
+        table.markdown()
+    )
+}
+
+/// Each text that a template may, and must, use.
+pub fn values(sources: &Sources) -> BTreeMap<&'static str, String> {
+    let Sources { metadata, id, bytes, report, left_out, darkcovidnet, tutorial } = sources;
+    let markdown = |table: Option<Table>| table.map_or("Not measured.\n".to_owned(), |table| table.markdown());
+    let list = |items: &[String]| items.iter().map(|item| format!("* {item}\n")).collect::<String>();
+    let subgroups = report.subgroups.iter().map(|(kind, groups)| {
+        let name = kind.replace('_', " ");
+        tables::groups(report, &name, groups.iter()).markdown()
+    });
+    BTreeMap::from([
+        ("weights", id.clone()),
+        ("megabytes", format!("{:.1} MB", *bytes as f64 / 1e6)),
+        ("seed", metadata.origin.seed.to_string()),
+        ("recipe", metadata.origin.recipe.clone()),
+        ("exported", metadata.origin.date.clone()),
+        ("temperature", format!("{:.3}", metadata.temperature)),
+        ("gate", metadata.gate.as_ref().map_or("none".into(), |gate| gate.data.clone())),
+        ("classes", metadata.classes.iter().map(|class| format!("`{class}`")).collect::<Vec<_>>().join(", ")),
+        ("data", data(metadata, report).markdown()),
+        ("what", tables::what(report)),
+        ("command", report.protocol.command.clone()),
+        ("date", report.protocol.date.clone()),
+        ("method", list(&report.protocol.method)),
+        ("headline", tables::headline(report).markdown()),
+        ("findings", tables::findings(report).markdown()),
+        ("sources", tables::groups(report, "source", report.sources.iter()).markdown()),
+        ("subgroups", subgroups.collect::<Vec<_>>().join("\n")),
+        ("points", tables::operating_points(report).markdown()),
+        ("predictive", tables::predictive_values(report, "balanced").markdown()),
+        ("sets", markdown(tables::prediction_sets(report))),
+        ("calibration", tables::calibration_by_source(report).markdown()),
+        ("ood", markdown(tables::out_of_distribution(report))),
+        ("spoilt", markdown(tables::spoilt(report))),
+        ("confusions", failures::confusions(report).markdown()),
+        ("lowest", failures::lowest(report).markdown()),
+        ("aims", aims::table(report, left_out).markdown()),
+        ("left_out", left_out_table(left_out).markdown()),
+        ("left_out_network", aims::network(left_out)),
+        ("published", published(darkcovidnet, tutorial).markdown()),
+        ("leakage", report.leakage.as_ref().map_or("Not measured.".into(), |leakage| leakage.to_string())),
+    ])
+}
+
+/// Where the films come from and on which terms.
+fn data(metadata: &Metadata, report: &Report) -> Table {
+    let mut table = Table::new(["source", "films trained and chosen on", "films tested on, by label", "terms"]);
+    for source in &metadata.origin.data {
+        let labels = report.sources.get(&source.name).map(|group| &group.labels);
+        let labels: Vec<String> = labels.into_iter().flatten().map(|(label, n)| format!("{n} {label}")).collect();
+        let tested = if labels.is_empty() { "-".into() } else { labels.join(", ") };
+        table.rows.push(vec![
+            Cell::text(&source.name),
+            Cell::Count(source.films as u64),
+            Cell::text(tested),
+            Cell::text(&source.licence),
+        ]);
+    }
+    table
+}
+
+/// A row for each pair of labels of each source that was left out, beside the trivial features in the same folds.
+fn left_out_table(report: &CrossValidationReport) -> Table {
+    let mut table = Table::new(["left out", "films", "pair", "AUROC", "trivial features"]);
+    for fold in &report.folds {
+        for (pair, auroc) in &fold.auroc {
+            let name = format!("trivial features, {} left out: AUROC {pair}", fold.name);
+            let trivial = report.baselines.iter().find(|baseline| baseline.name.starts_with(&name));
+            table.rows.push(vec![
+                Cell::text(fold.name.replace('+', " + ")),
+                Cell::Count(fold.n),
+                Cell::text(pair),
+                Cell::Figure(*auroc),
+                Cell::text(trivial.map_or("-".into(), |trivial| format!("{:.3}", trivial.value))),
+            ]);
+        }
+    }
+    table
+}
+
+/// What papers and tutorials report, beside what their protocols give here.
+fn published(darkcovidnet: &[CrossValidationReport; 2], tutorial: &TutorialReport) -> Table {
+    let mut table = Table::new(["protocol", "figure", "published", "here", "without lungs"]);
+    let trivial = |report: &CrossValidationReport, name: &str| {
+        let name = format!("trivial features, {name}");
+        let found = report.baselines.iter().find(|baseline| baseline.name.starts_with(&name));
+        found.map_or("-".to_owned(), |baseline| format!("{:.3}", baseline.value))
+    };
+    for (report, folds) in darkcovidnet.iter().zip(["by image, as published", "by patient"]) {
+        let by_image = folds != "by patient";
+        let protocol = format!("DarkCovidNet set (Ozturk et al. 2020), 5 folds {folds}; {}", aims::network(report));
+        let mut row = |figure: &str, published: &str, here: Estimate, trivial: String| {
+            let published = if by_image { published } else { "-" };
+            let cells = [Cell::text(figure), Cell::text(published), Cell::Figure(here), Cell::text(trivial)];
+            table.rows.push([Cell::text(&protocol)].into_iter().chain(cells).collect());
+        };
+        row("accuracy, 3 labels", "0.870", report.pooled.accuracy, trivial(report, "accuracy ("));
+        let pair = "covid/normal";
+        let binary = report.binary_accuracy.get(pair).copied().unwrap_or_default();
+        row(&format!("accuracy, {pair}"), "0.981", binary, trivial(report, &format!("accuracy between {pair}")));
+    }
+    let accuracy = tutorial.figures.get("accuracy");
+    table.rows.push(vec![
+        Cell::text(format!("a tutorial of 2020: 10 test films, {} seeds; {}", tutorial.seeds.len(), tutorial.backbone)),
+        Cell::text("accuracy"),
+        Cell::text(accuracy.and_then(|figure| figure.published.value).map_or("-".into(), |v| format!("{v:.3}"))),
+        Cell::Figure(accuracy.map(|figure| figure.one_test).unwrap_or_default()),
+        Cell::text(tutorial.frame.map_or("-".into(), |frame| format!("{:.3} (only the rim shown)", frame.mean))),
+    ]);
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_filled_in_and_none_is_left_over() {
+        let values = BTreeMap::from([("a", "one".to_owned()), ("b", "{{a}}".to_owned())]);
+        assert_eq!(fill("x {{a}} y {{b}} {{a}}", &values).unwrap(), "x one y {{a}} one");
+        for (template, said) in [("{{a}}", "does not use {{b}}"), ("{{c}}", "{{c}}"), ("{{a", "without its }}")] {
+            let error = fill(template, &values).unwrap_err().to_string();
+            assert!(error.contains(said), "{template}: {error}");
+        }
+    }
+}

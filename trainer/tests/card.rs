@@ -1,0 +1,85 @@
+//! The card in the repository is the one that the command writes, and the checklists point to what is there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use trainer::card::{Sources, fill, readme, values};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn card_and_readme_are_those_that_the_command_writes() {
+    let sources = Sources::read(&root().join("weights")).unwrap();
+    let card = fill(&read("weights/MODEL_CARD.in.md"), &values(&sources)).unwrap();
+    let rewrite = "run `trainer card weights/ --readme README.md`";
+    assert!(card == read("weights/MODEL_CARD.md"), "MODEL_CARD.md is out of date: {rewrite}");
+    let text = read("README.md");
+    assert!(readme(&text, &sources).unwrap() == text, "the figures of README.md are out of date: {rewrite}");
+    // No figure is left to hand or to chance.
+    for missing in ["NaN", "{{"] {
+        assert!(!card.contains(missing), "{missing}");
+    }
+}
+
+#[test]
+fn a_readme_without_its_marks_is_refused() {
+    let sources = Sources::read(&root().join("weights")).unwrap();
+    assert!(readme("# A title\n", &sources).unwrap_err().to_string().contains("figures"));
+}
+
+/// The anchors of a Markdown file's headings, as GitHub makes them.
+fn anchors(markdown: &str) -> Vec<String> {
+    let headings = markdown
+        .lines()
+        .filter_map(|line| line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#')));
+    let anchor = |heading: &str| {
+        let kept =
+            heading.to_lowercase().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>();
+        kept.replace(' ', "-")
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_item_of_the_checklists_is_answered_or_said_not_to_apply() {
+    let json: Value = serde_json::from_str(&read("weights/report/checklist.json")).unwrap();
+    let lists = json["lists"].as_array().unwrap();
+    // CLAIM has 44 items; TRIPOD+AI 27, with their parts 52.
+    assert_eq!(lists.iter().map(|list| list["items"].as_array().unwrap().len()).collect::<Vec<_>>(), [44, 52]);
+    for list in lists {
+        let mut seen = Vec::new();
+        for item in list["items"].as_array().unwrap() {
+            let name = format!("{} {}", list["name"], item["item"]);
+            assert!(!seen.contains(&&item["item"]), "{name} stands twice");
+            seen.push(&item["item"]);
+            assert!(item["asks"].as_str().is_some_and(|text| !text.is_empty()), "{name}");
+            if item["applies"] == false {
+                assert!(item["why"].as_str().is_some_and(|text| text.len() > 10), "{name} does not say why");
+                continue;
+            }
+            let pointer = item["answered"].as_str().unwrap_or_else(|| panic!("{name} is not answered"));
+            let (path, anchor) = pointer.split_once('#').unwrap_or((pointer, ""));
+            let text = read(path);
+            assert_eq!(path.ends_with(".md"), !anchor.is_empty(), "{name}: a heading for Markdown, and only for it");
+            assert!(
+                anchor.is_empty() || anchors(&text).iter().any(|known| known == anchor),
+                "{name}: no heading {pointer}"
+            );
+        }
+    }
+}
+
+#[test]
+fn anchors_are_made_as_github_makes_them() {
+    assert_eq!(
+        anchors("# A title: one, two\ntext # no\n## Second-level `x`\n#none\n"),
+        ["a-title-one-two", "second-level-x"]
+    );
+}
