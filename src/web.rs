@@ -24,7 +24,7 @@ use crate::mask::{BORDER, CORNER, Mask, OUTLINE};
 use crate::preprocess::{ModelInput, SIDE, resize};
 use crate::radiograph::Provenance;
 use crate::weights::{Metadata, Weights};
-use crate::{Classifier, Error, Judgement, Options, Radiograph};
+use crate::{Classifier, Error, Options, Radiograph};
 
 /// Longest side of a [`Preview`], in pixels: enough for a large screen, small enough for any picture memory.
 const PREVIEW_SIDE: usize = 1024;
@@ -163,9 +163,9 @@ impl WebClassifier {
             return Err(failure("options", &format!("a plane of {} values instead of {SIDE} x {SIDE}", plane.len())));
         }
         let inputs = [ModelInput::covered(&reduced(plane.to_vec()), &mask)];
-        let Judgement { logits, gate } = self.wait(self.classifier.judge_batch(&inputs)).await?.remove(0);
+        let judgement = self.wait(self.classifier.judge_batch(&inputs)).await?.remove(0);
         let metadata = self.classifier.metadata();
-        let Decision { probabilities, call, refused, .. } = decide(&logits, metadata, gate);
+        let Decision { probabilities, call, refused, .. } = decide(&judgement, metadata);
         let findings = metadata.classes.iter().cloned().zip(probabilities);
         let findings = findings.map(|(label, probability)| Finding { label, probability }).collect();
         Ok(to_object(&Judged { findings, call, refused })?.unchecked_into())

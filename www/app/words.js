@@ -47,7 +47,9 @@ export function verdict({ refused, call, reasons }) {
     return {
       kind: 'refused',
       eyebrow: 'Refused',
-      headline: 'This does not look like a frontal chest X-ray',
+      headline: reasons.some(({ code }) => code === 'blank')
+        ? 'There is nothing on this image'
+        : 'This does not look like a frontal chest X-ray',
       meaning: 'The network knows nothing else, so its numbers would mean nothing here and are not shown.',
     };
   }
