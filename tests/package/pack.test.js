@@ -143,6 +143,8 @@ test('the types are those of real answers: no field more, none less', async () =
   const answers = await answered();
   const sources = answers.map((answer) => `import type { Assessment } from 'deepbreath';\nexport const answer: Assessment = ${JSON.stringify(answer)};\n`);
   assert.equal(await compile(Object.fromEntries(sources.map((text, index) => [`answer-${index}.ts`, text]))), '');
+  const readme = readFileSync(path.join(PACKAGE, 'README.md'), 'utf8');
+  for (const field of Object.keys(answers[0] ?? {})) assert.ok(readme.includes(`\`${field}\``), `the README describes ${field}`);
   const [source = ''] = sources;
   assert.match(await compile({ 'more.ts': source.replace('"file"', '"fyle":"", "file"') }), /fyle/);
   assert.match(await compile({ 'less.ts': source.replace(/"backend":"cpu",/, '') }), /backend/);
