@@ -6,11 +6,27 @@
 //! a film with black paper over these parts. For shortcut audits: what is left to a classifier when the lungs are hidden?
 
 use crate::lungs::{Localiser, enlarge};
-use crate::preprocess::{ModelInput, SIDE, resize};
+use crate::preprocess::{ModelInput, SIDE, grey_plane, resize};
 use crate::{Error, Radiograph};
 
 /// Number of cells of a mask.
 pub const CELLS: usize = SIDE * SIDE;
+/// Cells that are lung by at least this are inside the outline, see [`Mask::lungs`].
+pub const OUTLINE: f32 = 0.5;
+/// Part of the side that counts as border, see [`Mask::frame`].
+pub const BORDER: f32 = 0.1;
+/// Part of the width and height that counts as a corner, see [`Mask::corners`].
+pub const CORNER: f32 = 0.18;
+
+/// A mark is at least this bright (1 is the film's white) ...
+const MARK: f32 = 0.9;
+/// ... and by this brighter than the film around it, blurred to [`AROUND`] cells a side.
+const STANDS_OUT: f32 = 0.3;
+/// See [`STANDS_OUT`].
+const AROUND: usize = 16;
+/// Cells that are covered around a mark.
+const MARGIN: usize = 2;
+
 /// Which cells of the input are covered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mask {
@@ -76,6 +92,24 @@ impl Mask {
     /// nearly every lung.
     pub fn usual_lungs(share: f32) -> Self {
         Self { covered: enlarge(&Localiser::fitted().lungs).iter().map(|lungs| *lungs >= share).collect() }
+    }
+
+    /// Covers bright marks that were laid over a film (letters, arrows, side markers), outside its lungs, with a margin.
+    pub fn marks(radiograph: &Radiograph) -> Self {
+        let plane = grey_plane(radiograph);
+        let around = resize(&resize(&plane, SIDE, SIDE, AROUND, AROUND), AROUND, AROUND, SIDE, SIDE);
+        let lungs = Self::lungs(radiograph, OUTLINE);
+        let mut covered = vec![false; CELLS];
+        for cell in 0..CELLS {
+            if plane[cell] < MARK || plane[cell] - around[cell] < STANDS_OUT || lungs.covered[cell] {
+                continue;
+            }
+            let near = |at: usize| at.saturating_sub(MARGIN)..=(at + MARGIN).min(SIDE - 1);
+            for row in near(cell / SIDE) {
+                covered[row * SIDE..][near(cell % SIDE)].fill(true);
+            }
+        }
+        Self { covered }
     }
 
     /// Covers what this mask leaves, and leaves what it covers.
@@ -174,6 +208,22 @@ mod tests {
         assert_eq!(ModelInput::covered(&film, &Mask::empty()), ModelInput::from_radiograph(&film));
         let nothing = ModelInput::covered(&film, &Mask::empty().complement()).values;
         assert!(nothing.iter().all(|value| (value - black).abs() < 1e-6));
+    }
+
+    #[test]
+    fn a_letter_is_covered_with_its_margin_and_a_bright_part_of_the_film_is_not() {
+        let film = |pixel: &dyn Fn(usize, usize) -> f32| Radiograph {
+            width: SIDE,
+            height: SIDE,
+            pixels: (0..CELLS).map(|at| pixel(at / SIDE, at % SIDE)).collect(),
+            provenance: Default::default(),
+        };
+        let ground = |row: usize| 0.2 + 0.6 * row as f32 / SIDE as f32;
+        let letter = |row: usize, column: usize| (4..10).contains(&row) && (100..112).contains(&column);
+        let marked = Mask::marks(&film(&|row, column| if letter(row, column) { 1.0 } else { ground(row) }));
+        assert_eq!(count(&marked), (6 + 2 * MARGIN) * (12 + 2 * MARGIN));
+        assert!(marked.cells()[7 * SIDE + 105] && !marked.cells()[20 * SIDE + 105]);
+        assert_eq!(Mask::marks(&film(&|row, _| ground(row))), Mask::empty());
     }
 
     #[test]

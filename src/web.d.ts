@@ -37,6 +37,10 @@ export interface Saliency {
 /** How an image was read. Holds no patient data; what a format has no place for is null. */
 export interface Provenance {
   format: 'png' | 'jpeg' | 'webp' | 'bmp' | 'tiff' | 'dicom';
+  /** Columns of the film as read, upright. */
+  width: number;
+  /** Rows of the film as read. */
+  height: number;
   /** Bits of one sample as stored. */
   bits: number;
   /** Samples of one pixel as stored: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha or CMYK. */
@@ -98,6 +102,16 @@ export interface Assessment {
   timings: { decode: number; preprocess: number; forward: number; explain: number; total: number };
   /** First 12 hex digits of the weights file's SHA-256. */
   weights: string;
+}
+
+/** What the network makes of a film with parts covered: numbers for an experiment, not an answer. */
+export interface Judged {
+  /** In the order of the weights file; the probabilities' sum is 1. */
+  findings: Finding[];
+  /** Label of the finding that would be called, or null. */
+  call: string | null;
+  /** Whether an image like this would be refused. */
+  refused: boolean;
 }
 
 /** What to compute besides the probabilities. */

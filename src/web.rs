@@ -18,7 +18,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
 
-use crate::preprocess::ModelInput;
+use crate::classifier::Finding;
+use crate::decision::{Decision, decide};
+use crate::mask::{BORDER, CORNER, Mask, OUTLINE};
+use crate::preprocess::{ModelInput, SIDE, resize};
+use crate::radiograph::Provenance;
 use crate::weights::{Metadata, Weights};
 use crate::{Classifier, Error, Options, Radiograph};
 
@@ -37,6 +41,10 @@ extern "C" {
     /// `ClassifyOptions` of `web.d.ts`, or undefined.
     #[wasm_bindgen(typescript_type = "ClassifyOptions | undefined")]
     pub type JsOptions;
+
+    /// What the network makes of a film with parts covered; `Judged` of `web.d.ts`.
+    #[wasm_bindgen(typescript_type = "Judged")]
+    pub type JsJudged;
 
     /// What the weights file says about itself; `Metadata` of `web.d.ts`.
     #[wasm_bindgen(typescript_type = "Metadata")]
@@ -138,6 +146,31 @@ impl WebClassifier {
         Ok(to_object(&assessment)?.unchecked_into())
     }
 
+    /// What the network makes of a [`Reduced`] film, `SIDE * SIDE` grey values, with the cells covered whose byte in
+    /// `cover` is not 0. The probabilities come also where an image would be refused.
+    ///
+    /// # Errors
+    /// A `DeepbreathError`: `mask` when there are not `SIDE * SIDE` bytes, `device-lost` when the GPU fails.
+    pub async fn judge(&self, plane: &[f32], cover: &[u8]) -> Result<JsJudged, JsValue> {
+        #[derive(Serialize)]
+        struct Judged {
+            findings: Vec<Finding>,
+            call: Option<String>,
+            refused: bool,
+        }
+        let mask = Mask::from_bytes(cover).map_err(to_js)?;
+        if plane.len() != SIDE * SIDE {
+            return Err(failure("options", &format!("a plane of {} values instead of {SIDE} x {SIDE}", plane.len())));
+        }
+        let inputs = [ModelInput::covered(&reduced(plane.to_vec()), &mask)];
+        let judgement = self.wait(self.classifier.judge_batch(&inputs)).await?.remove(0);
+        let metadata = self.classifier.metadata();
+        let Decision { probabilities, call, refused, .. } = decide(&judgement, metadata);
+        let findings = metadata.classes.iter().cloned().zip(probabilities);
+        let findings = findings.map(|(label, probability)| Finding { label, probability }).collect();
+        Ok(to_object(&Judged { findings, call, refused })?.unchecked_into())
+    }
+
     /// Waits for work of the classifier.
     async fn wait<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, JsValue> {
         #[cfg(feature = "webgpu")]
@@ -180,6 +213,49 @@ pub fn preview(file: &str, bytes: &[u8]) -> Result<Preview, JsValue> {
         }
     }
     Ok(Preview { width: width as u32, height: height as u32, grey })
+}
+
+/// A film as small as the network sees it, with ready-made masks for it: `SIDE * SIDE` cells each, row-major.
+#[wasm_bindgen(getter_with_clone)]
+pub struct Reduced {
+    /// Grey values, 0 to 1, for [`WebClassifier::judge`].
+    pub plane: Vec<f32>,
+    /// 1 where the lungs are estimated to lie.
+    pub lungs: Vec<u8>,
+    /// 1 where they are not.
+    pub outside: Vec<u8>,
+    /// 1 in the four corners.
+    pub corners: Vec<u8>,
+    /// 1 where bright marks were laid over the film: letters, side markers.
+    pub marks: Vec<u8>,
+    /// 1 at the four edges.
+    pub border: Vec<u8>,
+}
+
+/// Decodes an image file for experiments that cover parts of it. Judging the plane is judging the film: at this size the
+/// network's own resizing changes nothing.
+///
+/// # Errors
+/// A `DeepbreathError` when the bytes are no readable image.
+#[wasm_bindgen]
+pub fn reduce(file: &str, bytes: &[u8]) -> Result<Reduced, JsValue> {
+    let Radiograph { width, height, pixels, .. } = Radiograph::decode(file, bytes).map_err(to_js)?;
+    let film = reduced(resize(&pixels, width, height, SIDE, SIDE));
+    let cells = |mask: &Mask| mask.cells().iter().map(|covered| u8::from(*covered)).collect();
+    let lungs = Mask::lungs(&film, OUTLINE);
+    Ok(Reduced {
+        lungs: cells(&lungs),
+        outside: cells(&lungs.complement()),
+        corners: cells(&Mask::corners(CORNER)),
+        marks: cells(&Mask::marks(&film)),
+        border: cells(&Mask::frame(BORDER)),
+        plane: film.pixels,
+    })
+}
+
+/// A plane of the network's own size as a film.
+fn reduced(pixels: Vec<f32>) -> Radiograph {
+    Radiograph { width: SIDE, height: SIDE, pixels, provenance: Provenance::default() }
 }
 
 /// SHA-256 of what the network sees of an image file, in hexadecimal: equal on every machine, in the browser and outside.

@@ -191,6 +191,7 @@ fn exif_orientation_is_applied() {
         let swapped = orientation >= 5;
         let size = if swapped { (HEIGHT, WIDTH) } else { (WIDTH, HEIGHT) };
         assert_eq!((film.width as u32, film.height as u32), size, "orientation {orientation}");
+        assert_eq!((film.provenance.width, film.provenance.height), size, "orientation {orientation}");
         let found = [film.pixels[0], film.pixels[1]].map(|v| (v * 255.0).round() as u8);
         assert_eq!(found, [value(first.0, first.1), value(second.0, second.1)], "orientation {orientation}");
     }

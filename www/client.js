@@ -15,6 +15,8 @@ export { DeepbreathError };
 /** @typedef {import('./worker.js').Loaded} Loaded */
 /** @typedef {import('./worker.js').Plane} Plane */
 /** @typedef {import('./worker.js').Program} Program */
+/** @typedef {import('./worker.js').Judged} Judged */
+/** @typedef {import('./worker.js').Reduced} Reduced */
 /** @typedef {import('./worker.js').Request} Request */
 
 /**
@@ -136,6 +138,27 @@ export class Classifier extends EventTarget {
    */
   preview(source, { signal } = {}) {
     return this.#enqueue(source, (file, bytes) => ({ kind: 'preview', file, bytes }), signal);
+  }
+
+  /**
+   * The film as small as the network sees it, with ready-made parts of it to cover.
+   * @param {Source} source
+   * @param {{ signal?: AbortSignal | undefined }} [options]
+   * @returns {Promise<Reduced>}
+   */
+  reduce(source, { signal } = {}) {
+    return this.#enqueue(source, (file, bytes) => ({ kind: 'reduce', file, bytes }), signal);
+  }
+
+  /**
+   * What the network makes of a reduced film with parts covered; also where an image would be refused.
+   * @param {Reduced} film
+   * @param {Uint8Array<ArrayBuffer>} cover A byte for each of the 224 by 224 cells, row by row; what is not 0 is covered.
+   * @param {{ signal?: AbortSignal | undefined }} [options]
+   * @returns {Promise<Judged>}
+   */
+  judge({ plane }, cover, { signal } = {}) {
+    return this.#enqueue(cover, (_, bytes) => ({ kind: 'judge', plane, bytes }), signal);
   }
 
   /** Ends the worker and frees its memory; whatever is under way rejects with the code `closed`. */

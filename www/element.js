@@ -47,6 +47,9 @@ function looks() {
   const invitation = template.content.querySelector('#invitation');
   if (invitation) invitation.innerHTML = ownMarkup(INVITATION);
   template.content.querySelector('#keys')?.remove(); // Opens a dialog of the page.
+  // The shortcut lab belongs to the page, and with it the choice between two views.
+  for (const id of ['#views', '#lab']) template.content.querySelector(id)?.remove();
+  for (const name of ['role', 'aria-labelledby']) template.content.querySelector('#answer-view')?.removeAttribute(name);
   // A landmark of the application is none of the page around, where it may come several times.
   for (const section of template.content.querySelectorAll('section')) section.removeAttribute('aria-labelledby');
   const drop = template.content.querySelector('#dropzone');
@@ -269,7 +272,7 @@ export class DeepBreathElement extends Base {
   /** @param {Classifier} classifier */
   #ready(classifier) {
     const { weights, backend } = classifier;
-    this.#answer?.know({ rates: (label, id) => ratesOf(weights, label, id), gated: Boolean(weights.gate), classes: weights.classes });
+    this.#answer?.know({ rates: (label, id) => ratesOf(weights, label, id), gated: Boolean(weights.gate), classes: weights.classes, conformal: weights.conformal });
     this.#status('ready', 'Ready');
     classifier.addEventListener('backendchange', this.#changed);
     this.#tell('ready', { backend, weights });

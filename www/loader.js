@@ -17,6 +17,8 @@ import { blobModule, Workers } from './loader/workers.js';
 /** @typedef {import('./sealed.js').FromLoader} FromLoader */
 
 const WEIGHTS = 'generated/weights/deepbreath.safetensors';
+/** Another network for the shortcut lab: loaded where it is asked for in the address, or was before. */
+const TUTORIAL = 'generated/weights/tutorial.safetensors';
 const EXAMPLE = 'example.png';
 
 const network = new Network();
@@ -57,16 +59,25 @@ async function openFrame(assets, theme) {
   return port1;
 }
 
+/** Whether this visit has the second network. @param {Assets} assets @returns {Promise<import('./sealed.js').TutorialState>} */
+async function tutorialState(assets) {
+  const bytes = assets.size(TUTORIAL);
+  if (bytes === 0) return { state: 'absent', bytes };
+  const asked = new URLSearchParams(location.search).get('lab') === 'tutorial';
+  return { state: asked || await assets.kept(TUTORIAL) ? 'here' : 'elsewhere', bytes };
+}
+
 /**
  * @param {Assets} assets
  * @param {readonly Backend[]} programs
+ * @param {boolean} tutorial
  * @param {(message: FromLoader) => void} tell
  * @returns {Promise<Workers>}
  */
-async function openWorkers(assets, programs, tell) {
+async function openWorkers(assets, programs, tutorial, tell) {
   const names = programs.map((backend) => `generated/${backend}/deepbreath_bg.wasm`);
   const done = new Map();
-  const total = [WEIGHTS, ...names].reduce((sum, name) => sum + assets.size(name), 0);
+  const total = [WEIGHTS, ...(tutorial ? [TUTORIAL] : []), ...names].reduce((sum, name) => sum + assets.size(name), 0);
   const bytes = (/** @type {string} */ name) => assets.bytes(name, (loaded) => {
     done.set(name, loaded);
     tell({ kind: 'progress', loaded: [...done.values()].reduce((sum, part) => sum + part, 0), total });
@@ -74,8 +85,9 @@ async function openWorkers(assets, programs, tell) {
   const scripts = new Map();
   /** @type {Partial<Record<Backend, import('./worker.js').Program>>} */
   const compiled = {};
-  const [weights, worker] = await Promise.all([
+  const [weights, second, worker] = await Promise.all([
     bytes(WEIGHTS),
+    tutorial ? bytes(TUTORIAL) : undefined,
     assets.text('worker.js'),
     ...programs.map(async (backend, index) => {
       // Compiled here once, shared with every worker.
@@ -87,7 +99,8 @@ async function openWorkers(assets, programs, tell) {
       compiled[backend] = { script: blobModule(scripts, `${folder}deepbreath.js`), wasm };
     }),
   ]);
-  return new Workers(worker, { modules: compiled, file: 'deepbreath.safetensors', weights });
+  const own = { modules: compiled, file: 'deepbreath.safetensors', weights };
+  return new Workers(worker, own, second && { modules: compiled, file: 'tutorial.safetensors', weights: second });
 }
 
 /**
@@ -107,7 +120,7 @@ function listen(port, workers, assets, planned) {
       case 'spawn':
         if (!line) return;
         if (message.backend === 'webgpu') starting(gpu.add(message.id).size > 0);
-        return workers.spawn(message.id, line, (reason) => tell({ kind: 'stopped', id: message.id, reason }));
+        return workers.spawn(message.id, line, message.tutorial, (reason) => tell({ kind: 'stopped', id: message.id, reason }));
       case 'end':
         if (gpu.delete(message.id)) starting(false);
         return workers.end(message.id);
@@ -118,6 +131,11 @@ function listen(port, workers, assets, planned) {
         // What was asked for in the address says nothing of the machine; a failure does.
         if (planned.backend === 'auto' || (planned.backend === 'webgpu' && backend === 'cpu')) remember(backend, reason, assets.version);
         return showEngine(backend, reason || planned.reason);
+      }
+      case 'fetch-tutorial': {
+        const address = new URL(location.href);
+        address.searchParams.set('lab', 'tutorial');
+        return location.assign(address);
       }
       case 'save':
         return save(message.name, new Blob([message.text], { type: message.type }));
@@ -155,7 +173,7 @@ async function main() {
   const built = new Set(/** @type {Backend[]} */ (['cpu', 'webgpu']).filter((backend) => assets.size(`generated/${backend}/deepbreath_bg.wasm`)));
   let passOn = (/** @type {import('./loader/theme.js').Theme} */ _) => {};
   const theme = themeSwitch((chosen) => passOn(chosen));
-  const [planned, port] = await Promise.all([plan(built, assets.version), openFrame(assets, theme)]);
+  const [planned, tutorial, port] = await Promise.all([plan(built, assets.version), tutorialState(assets), openFrame(assets, theme)]);
   document.getElementById('starting')?.remove();
   const tell = (/** @type {FromLoader} */ message) => port.postMessage(message);
   passOn = (theme) => tell({ kind: 'theme', theme });
@@ -167,7 +185,7 @@ async function main() {
   }
   let workers;
   try {
-    workers = await openWorkers(assets, planned.programs, tell);
+    workers = await openWorkers(assets, planned.programs, tutorial.state === 'here', tell);
     await Promise.all([registered, outdated, assets.keep()]);
   } catch (error) {
     const { code = 'internal', message } = /** @type {Error & { code?: string }} */ (error);
@@ -187,7 +205,7 @@ async function main() {
       location.reload();
     });
   }
-  tell({ kind: 'loaded', backend: planned.backend });
+  tell({ kind: 'loaded', backend: planned.backend, tutorial });
 }
 
 try {

@@ -12,7 +12,7 @@ import { Classifier, DeepbreathError } from './client.js';
 /**
  * What the loader says.
  * @typedef {{ kind: 'progress', loaded: number, total: number }
- *   | { kind: 'loaded', backend: Backend | 'auto' }
+ *   | { kind: 'loaded', backend: Backend | 'auto', tutorial: TutorialState }
  *   | { kind: 'failed', code: string, message: string }
  *   | { kind: 'stopped', id: number, reason: string }
  *   | { kind: 'host' }
@@ -20,11 +20,15 @@ import { Classifier, DeepbreathError } from './client.js';
  *   | { kind: 'network', state: NetworkState }} FromLoader
  */
 
+/** Whether the loader has the weights of the tutorial's recipe, could have them after loading anew, or there are none. */
+/** @typedef {{ state: 'here' | 'elsewhere' | 'absent', bytes: number }} TutorialState */
+
 /**
  * What the loader hears; nothing of an image is ever among it, and what is to be saved goes to the visitor's disk only.
- * @typedef {{ kind: 'spawn', id: number, backend: Backend }
+ * @typedef {{ kind: 'spawn', id: number, backend: Backend, tutorial: boolean }
  *   | { kind: 'end', id: number }
  *   | { kind: 'settled', backend: Backend, reason: string }
+ *   | { kind: 'fetch-tutorial' }
  *   | { kind: 'save', name: string, type: string, text: string }
  *   | { kind: 'blocked' }
  *   | { kind: 'requested', url: string }
@@ -49,11 +53,15 @@ class Hosts {
     this.#port = port;
   }
 
-  /** @param {Backend} backend @returns {import('./engine.js').Host} */
-  spawn(backend) {
+  /**
+   * @param {Backend} backend
+   * @param {boolean} [tutorial] Whether it gets the weights of the tutorial's recipe.
+   * @returns {import('./engine.js').Host}
+   */
+  spawn(backend, tutorial = false) {
     const id = this.#next++;
     const { port1, port2 } = new MessageChannel();
-    this.#port.postMessage({ kind: 'spawn', id, backend }, [port2]);
+    this.#port.postMessage({ kind: 'spawn', id, backend, tutorial }, [port2]);
     port1.start();
     return {
       line: port1,
@@ -84,7 +92,7 @@ export function open(port, { version, theme, example }) {
   const host = new Host();
   /** @type {(progress: Progress) => void} */
   let report = () => {};
-  /** @type {Promise<Backend | 'auto'>} */
+  /** @type {Promise<{ backend: Backend | 'auto', tutorial: TutorialState }>} */
   const loaded = new Promise((resolve, reject) => {
     port.addEventListener('message', ({ data, ports: [line] }) => {
       const message = /** @type {FromLoader} */ (data);
@@ -92,7 +100,7 @@ export function open(port, { version, theme, example }) {
         case 'progress':
           return report({ loaded: message.loaded, total: message.total, stage: 'weights' });
         case 'loaded':
-          return resolve(message.backend);
+          return resolve(message);
         case 'failed':
           return reject(new DeepbreathError(message.code, message.message));
         case 'stopped':
@@ -115,10 +123,19 @@ export function open(port, { version, theme, example }) {
     for (const { name } of list.getEntries()) if (/^https?:/.test(name)) tell({ kind: 'requested', url: name });
   }).observe({ type: 'resource', buffered: true });
 
+  /** @type {Promise<Classifier> | undefined} */
+  let second;
+  const tutorial = loaded.then(({ tutorial }) => ({
+    ...tutorial,
+    // On the processor: it is small, and the GPU may be busy with the first.
+    open: () => (second ??= Classifier.load({ backend: 'cpu', host: (wanted) => hosts.spawn(wanted, true) })),
+    fetch: () => tell({ kind: 'fetch-tutorial' }),
+  }));
+  tutorial.catch(() => {}); // Told by `loaded` itself.
   /** @param {(progress: Progress) => void} onProgress */
   const load = async (onProgress) => {
     report = onProgress;
-    const backend = await loaded;
+    const { backend } = await loaded;
     const classifier = await Classifier.load({ backend, onProgress, host: (wanted) => hosts.spawn(wanted) });
     const settled = () => tell({ kind: 'settled', backend: classifier.backend, reason: classifier.reason });
     classifier.addEventListener('backendchange', settled);
@@ -129,5 +146,5 @@ export function open(port, { version, theme, example }) {
   return start((onProgress) => load(onProgress).catch((error) => {
     host.failed(error);
     throw error;
-  }), { version, network, example, save: (name, type, text) => tell({ kind: 'save', name, type, text }) });
+  }), { version, network, example, tutorial, save: (name, type, text) => tell({ kind: 'save', name, type, text }) });
 }

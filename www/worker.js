@@ -14,6 +14,8 @@
 /** @typedef {typeof import('./generated/cpu/deepbreath.js')} Module */
 /** @typedef {{ width: number, height: number, grey: Uint8Array }} Plane */
 /** @typedef {import('./generated/cpu/deepbreath.js').Backend} Backend */
+/** @typedef {import('./generated/cpu/deepbreath.js').Judged} Judged */
+/** @typedef {{ plane: Float32Array<ArrayBuffer>, parts: Record<string, Uint8Array<ArrayBuffer>> }} Reduced */
 
 /**
  * Where the program is: the module of wasm-bindgen, and the WebAssembly as an address, bytes or compiled.
@@ -30,6 +32,8 @@
 /**
  * @typedef {{ kind: 'load', backend: Backend, timed: boolean, assets: Assets | undefined }
  *   | { kind: 'preview', file: string, bytes: Uint8Array<ArrayBuffer> }
+ *   | { kind: 'reduce', file: string, bytes: Uint8Array<ArrayBuffer> }
+ *   | { kind: 'judge', plane: Float32Array<ArrayBuffer>, bytes: Uint8Array<ArrayBuffer> }
  *   | { kind: 'classify', file: string, bytes: Uint8Array<ArrayBuffer>, options: ClassifyOptions }} Request
  */
 
@@ -83,7 +87,7 @@ function loaded() {
 
 /**
  * @param {Request} request
- * @returns {Promise<Assessment | Plane | Loaded>}
+ * @returns {Promise<Assessment | Plane | Reduced | Judged | Loaded>}
  */
 async function answer(request) {
   switch (request.kind) {
@@ -95,6 +99,14 @@ async function answer(request) {
       plane.free();
       return { width, height, grey };
     }
+    case 'reduce': {
+      const film = loaded().module.reduce(request.file, request.bytes);
+      const { plane, lungs, outside, corners, marks, border } = film;
+      film.free();
+      return /** @type {Reduced} */ ({ plane, parts: { lungs, outside, corners, marks, border } });
+    }
+    case 'judge':
+      return loaded().classifier.judge(request.plane, request.bytes);
     case 'classify':
       return loaded().classifier.classify(request.file, request.bytes, request.options);
   }

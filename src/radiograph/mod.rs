@@ -50,6 +50,13 @@ impl Radiograph {
                 limit: MAX_FILE_BYTES as u64,
             });
         }
+        let mut film = Self::decode_any(file, bytes)?;
+        // Within `MAX_PIXELS`, so far below `u32::MAX`.
+        (film.provenance.width, film.provenance.height) = (film.width as u32, film.height as u32);
+        Ok(film)
+    }
+
+    fn decode_any(file: &str, bytes: &[u8]) -> Result<Self, Error> {
         // A DICOM file is told by the mark behind its preamble (PS3.10, 7.1).
         if bytes.get(128..132) != Some(b"DICM") {
             let film = raster::decode(file, bytes)?;

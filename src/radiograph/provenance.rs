@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 pub struct Provenance {
     /// Container format: `png`, `jpeg`, `webp`, `bmp`, `tiff` or `dicom`.
     pub format: String,
+    /// Columns of the film as read, in pixels (upright, if the file says that it was turned).
+    pub width: u32,
+    /// Rows of the film as read, in pixels.
+    pub height: u32,
     /// Bits of one sample as stored, e.g. 8, 12, 16.
     pub bits: u16,
     /// Samples of one pixel as stored: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha or CMYK.

@@ -78,6 +78,12 @@ for (const [theme, width] of /** @type {['dark' | 'light', number][]} */ ([['dar
     } else {
       context.diagnostic(NO_DATA.replace('skipped', 'without an overlay'));
     }
+    await app.locator('#tab-lab').click();
+    await app.locator('#lab-own tr').first().waitFor();
+    await app.locator('#lab-parts label:has([value=lungs])').click();
+    await becomes(() => text(app, '#lab-verdict'), /is covered/);
+    await assertClean(app, 'shortcut lab');
+    await app.locator('#tab-answer').click();
     if (width > 700) {
       await app.locator('#keys').click();
       await assertClean(app, 'with the keys shown');
@@ -216,6 +222,10 @@ for (const width of [320, 360, 768, 1440]) {
       const [inner, around] = await Promise.all([app, page.mainFrame()].map((frame) => frame.evaluate(() => document.documentElement.scrollWidth)));
       assert.ok((inner ?? Infinity) <= width && (around ?? Infinity) <= width, `${inner} and ${around} pixels wide`);
     }
+    await app.locator('.opener').first().click();
+    await app.locator('#tab-lab').click();
+    await app.locator('#lab-own tr').first().waitFor();
+    assert.ok(await app.evaluate(() => document.documentElement.scrollWidth) <= width, 'the lab is too wide');
     const small = await app.locator('button:visible, select:visible, input:visible:not([type=radio]):not([type=range])').evaluateAll((all) => all
       .map((one) => ({ name: one.id || one.className, ...one.getBoundingClientRect().toJSON() }))
       .filter(({ width, height }) => width < 24 || height < 24));

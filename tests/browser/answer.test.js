@@ -6,6 +6,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import { ratesOf } from '../../www/app/measured.js';
+import { people, predictive } from '../../www/app/prevalence.js';
 import { report } from '../../www/app/report.js';
 import { dicom, drawn, films, give, NO_DATA, openApp, openFake, text, weightsMetadata } from './app.js';
 import { becomes, launch, phantom, png, ROOT, serve, SOURCES } from './site.js';
@@ -132,6 +133,7 @@ test('DICOM: how it was stored is shown, and nothing of the patient', async (con
   await give(app, file);
   const shown = await facts(app);
   assert.equal(shown['Format'], 'DICOM, 8 bit grey');
+  assert.equal(shown['Size'], '1024 × 1024 pixels');
   assert.equal(shown['Transfer syntax'], 'JPEG Baseline');
   assert.equal(shown['Modality'], 'CR, computed radiography');
   assert.equal(shown['Patient data'], 'not read');
@@ -140,6 +142,68 @@ test('DICOM: how it was stored is shown, and nothing of the patient', async (con
   const id = /\x10\x00\x20\x00LO..([0-9a-f-]{36})/s.exec(readFileSync(file).toString('latin1'))?.[1];
   assert.ok(id, 'the file has a patient id to hide');
   assert.ok(!(await app.content()).includes(id));
+});
+
+describe('how often a call would be right', () => {
+  test('predictive values follow from the rates and the prevalence', () => {
+    const rates = { sensitivity: { value: 0.9, low: 0.8, high: 1 }, specificity: { value: 0.9, low: 0.8, high: 1 } };
+    const close = (/** @type {number | undefined} */ value, /** @type {number} */ expected) => assert.ok(Math.abs((value ?? NaN) - expected) < 1e-12, `${value}, not ${expected}`);
+    const half = predictive(rates, 0.5);
+    for (const { value, low, high } of [half.ppv, half.npv]) {
+      close(value, 0.9);
+      close(low, 0.8);
+      close(high, 1);
+    }
+    const rare = predictive(rates, 0.1);
+    close(rare.ppv.value, 0.5); // 90 right of 180 calls.
+    close(rare.npv.value, 810 / 820);
+    close(rare.ppv.low, 80 / 260);
+    assert.deepEqual(Object.keys(predictive({ sensitivity: { value: 0.9 }, specificity: { value: 0.9 } }, 0.5).ppv), ['value'], 'no interval is made up');
+  });
+
+  test('the people in the picture are always a thousand', () => {
+    for (let prevalence = 0.001; prevalence <= 0.95; prevalence += 0.0073) {
+      for (const rate of [0, 0.333, 0.8614, 1]) {
+        const counts = Object.values(people(rate, 1 - rate / 3, prevalence));
+        assert.equal(counts.reduce((sum, count) => sum + count), 1000);
+        assert.ok(counts.every((count) => count >= 0));
+      }
+    }
+    assert.deepEqual(people(0.9, 0.9, 0.1), { found: 90, missed: 10, alarms: 90, spared: 810 });
+  });
+
+  test('it begins with the films of the test, and follows the slider, the number and the finding', async (context) => {
+    const [film] = films();
+    if (!film) return context.skip(NO_DATA);
+    await give(app, film.file);
+    const chosen = await app.locator('[name=prevalence-finding]:checked').inputValue();
+    const shown = async (/** @type {string} */ label) => {
+      const point = report.points.find(({ name, finding }) => name === 'balanced' && finding === label);
+      assert.ok(point);
+      const prevalence = Number(await app.locator('#prevalence-number').inputValue()) / 100;
+      const { ppv } = predictive(point, prevalence);
+      await becomes(() => text(app, '#prevalence-ppv'), (words) => words.includes(`: ${Math.round(100 * ppv.value)} % (`), `right in ${ppv.value}`);
+      return prevalence;
+    };
+    const known = report.prevalence[/** @type {'covid'} */ (chosen)];
+    assert.ok(Math.abs(await shown(chosen) - known) < 0.006, 'it begins with the films of the test');
+    await app.locator('#prevalence-number').fill('2');
+    assert.equal(await shown(chosen), 0.02);
+    await becomes(() => app.locator('#prevalence-slider').getAttribute('aria-valuetext'), '2 %');
+    await becomes(() => text(app, '#prevalence-ppv'), /^Of 1000 people with such a film, suppose that 20 are labelled/);
+    const squares = (/** @type {string} */ kind) => app.locator(`#people-${kind}`).evaluate((path) => (path.getAttribute('d')?.match(/M/g) ?? []).length);
+    await becomes(async () => await squares('found') + await squares('missed'), 20);
+    await becomes(async () => await squares('alarms') + await squares('spared'), 980);
+    await app.locator('#prevalence-slider').focus();
+    await page.keyboard.press('ArrowRight');
+    await becomes(() => app.locator('#prevalence-number').inputValue(), (value) => Number(value) > 2 && Number(value) < 3, 'a step up');
+    await app.locator('#prevalence-number').fill('400');
+    await app.locator('#prevalence-number').press('Tab');
+    await becomes(() => app.locator('#prevalence-number').inputValue(), '95');
+    const [other] = weightsMetadata().classes.filter((/** @type {string} */ label) => label !== chosen);
+    await app.locator(`#prevalence-findings label:has([value="${other}"])`).click();
+    await shown(other);
+  });
 });
 
 test('the synthetic example needs no X-ray, and says what it is', async () => {
@@ -215,6 +279,21 @@ describe('what the released weights never do', () => {
     assert.equal(await text(app, '#call'), 'Other');
     assert.match(await text(app, '#measured'), /without measured rates/);
     assert.ok((await findings(app)).every(({ rates, threshold }) => /No threshold was measured/.test(rates) && Number.isNaN(threshold)));
+  }));
+
+  test('the set of possible findings is shown with what it promises', () => {
+    const open = { ...ANSWER, refused: false, reasons: [], predictionSet: ['covid', 'other'] };
+    return withFake(fake(open, "weights: { conformal: { coverage: 0.9, n: 30, data: 'thirty films' } },"), async (app) => {
+      await give(app, drawn('photo.png'));
+      assert.equal(await text(app, '#set-labels'), 'Possible: COVID-19 or Other');
+      assert.match(await text(app, '#set-meaning'), /thirty films.*90 times in 100.*another hospital nothing is promised.*cannot tell them apart/);
+    });
+  });
+
+  test('without measured rates no call is valued, and without a set none is shown', () => withFake(fake({ ...ANSWER, refused: false }), async (app) => {
+    await give(app, drawn('photo.png'));
+    assert.equal(await app.locator('#set').isVisible(), false);
+    assert.equal(await app.locator('#prevalence').isVisible(), false);
   }));
 
   test('another engine is told, with the reason', () => withFake(`globalThis.fake = ${fake(ANSWER)}`, async (app) => {

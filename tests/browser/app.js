@@ -49,7 +49,7 @@ export async function openFake(page, url, fake, { wait = true } = {}) {
  */
 export async function give(app, files) {
   await app.locator('#file').setInputFiles(files);
-  await app.locator('#answer > :is(#assessment, #error):not([hidden])').waitFor({ timeout: 60_000 });
+  await app.locator('#answer :is(#assessment, #error):not([hidden])').waitFor({ timeout: 60_000 });
   await settled(app);
 }
 

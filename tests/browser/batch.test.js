@@ -49,9 +49,10 @@ describe('files to take away', () => {
   const film = (film) => ({ id: 0, file: new File([], film.name), state: 'done', time: '2026-11-23T05:00:00.000Z', ...film });
   /** @type {import('../../www/client.js').Assessment} */
   const assessment = {
-    file: 'a', findings: [{ label: 'covid', probability: 0.25 }, { label: '=normal', probability: 0.75 }], call: 'covid', refused: false, reasons: [],
+    file: 'a', findings: [{ label: 'covid', probability: 0.25 }, { label: '=normal', probability: 0.75 }], predictionSet: ['covid', '=normal'],
+    call: 'covid', refused: false, reasons: [],
     provenance: {
-      format: 'png', bits: 8, channels: 1, chroma: 0, orientation: 1, frames: 1, transferSyntax: null, photometric: null,
+      format: 'png', width: 640, height: 480, bits: 16, channels: 1, chroma: 0, orientation: 1, frames: 1, transferSyntax: null, photometric: null,
       modality: null, view: null, window: null, polarityCorrected: false, notes: [],
     },
     saliency: [], backend: 'cpu', timings: { decode: 1, preprocess: 1, forward: 1, explain: 1, total: 12.4 }, weights: '0123456789ab',
@@ -64,7 +65,16 @@ describe('files to take away', () => {
       const [, row = ''] = csv.split(/\r\n(?=['"]|a)/);
       assert.ok(row.startsWith(`'${name}`) || row.startsWith(`"'${name}`), JSON.stringify(row));
     }
-    assert.ok(toCsv([film({ name: 'a', assessment })], origin).startsWith("file,state,call,probability_covid,probability_=normal,"));
+    assert.ok(toCsv([film({ name: 'a', assessment })], origin).startsWith("file,state,call,probability_covid,probability_=normal,prediction_set,"));
+  });
+
+  test('the set of possible findings and the size of the film are in both files', () => {
+    const one = film({ name: 'a', assessment });
+    const [head = '', row = ''] = toCsv([one], origin).split('\r\n');
+    const cells = Object.fromEntries(head.split(',').map((name, index) => [name, row.split(',')[index]]));
+    assert.deepEqual([cells['prediction_set'], cells['width'], cells['height'], cells['bits']], ['covid; =normal', '640', '480', '16']);
+    const [result] = JSON.parse(toJson([one], origin)).results;
+    assert.deepEqual([result.predictionSet, result.provenance.width], [['covid', '=normal'], 640]);
   });
 
   test('commas, quotes and line ends do not break a row', () => {
@@ -187,7 +197,7 @@ describe('the list', () => {
     const csv = await saved('#export-csv');
     assert.match(csv.name, /^deepbreath-.*\.csv$/);
     const [head = '', ...rows] = csv.text.trim().split('\r\n');
-    assert.ok(head.startsWith('file,state,call,probability_covid,probability_normal,probability_pneumonia,reasons,'), head);
+    assert.ok(head.startsWith('file,state,call,probability_covid,probability_normal,probability_pneumonia,prediction_set,reasons,'), head);
     assert.equal(rows.length, 3);
     const weights = await app.locator('#facts').evaluate((facts) => [...facts.querySelectorAll('dt')].find((name) => name.textContent === 'Weights')?.nextElementSibling?.textContent ?? '');
     for (const row of rows.slice(0, 2)) assert.ok(row.includes(`,${weights},cpu,`), `${weights}: ${row}`);

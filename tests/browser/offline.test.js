@@ -63,6 +63,7 @@ let nextIndex = '';
 test('the second visit works without a network, and nothing is fetched twice', async () => {
   await visit();
   for (const part of ['.safetensors', '_bg', 'app/main-', '/worker-']) assert.equal(asked(part), 1, part);
+  for (const part of ['generated/webgpu/', 'tutorial']) assert.equal(asked(part), 0, `${part} was fetched unasked`);
   site.close();
   await context.setOffline(true);
   const app = await visit();

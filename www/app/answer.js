@@ -1,11 +1,20 @@
 // The answer beside the film: what the network says, how far it was measured to be right, how the film was read.
 
 import { announce, element, make } from './dom.js';
-import { facts, findingName, percent, problem, reasonText, verdict, wholePercent } from './words.js';
+import { Prevalence } from './prevalence.js';
+import { facts, findingName, oneOf, percent, problem, reasonText, setMeaning, verdict, wholePercent } from './words.js';
 
 /** @typedef {import('../client.js').Assessment} Assessment */
 /** @typedef {import('./measured.js').Interval} Interval */
 /** @typedef {import('./measured.js').Rates} Rates */
+
+/**
+ * @typedef {object} Known
+ * @property {(label: string, weights: string) => Rates | undefined} rates
+ * @property {boolean} gated
+ * @property {string[]} classes
+ * @property {import('./measured.js').Metadata['conformal']} conformal
+ */
 
 const PARTS = ['waiting', 'working', 'error', 'assessment'];
 
@@ -13,20 +22,22 @@ export class Answer {
   /** @type {((label: string, weights: string) => Rates | undefined)} */
   #rates = () => undefined;
   #gated = false;
+  /** @type {Known['conformal']} */
+  #conformal;
+  #prevalence;
   #root;
 
   /** @param {import('./dom.js').Root} [root] */
   constructor(root = document) {
     this.#root = root;
+    this.#prevalence = new Prevalence(root);
   }
 
-  /**
-   * Takes what the weights say about themselves.
-   * @param {{ rates: (label: string, weights: string) => Rates | undefined, gated: boolean, classes: string[] }} known
-   */
-  know({ rates, gated, classes }) {
+  /** Takes what the weights say about themselves. @param {Known} known */
+  know({ rates, gated, classes, conformal }) {
     this.#rates = rates;
     this.#gated = gated;
+    this.#conformal = conformal;
     const list = make('ul', 'findings ghost');
     list.append(...classes.map((label) => this.#row(label, undefined, '', false)));
     this.#element('known').replaceChildren(list);
@@ -78,7 +89,10 @@ export class Answer {
     const findings = assessment.refused ? [] : assessment.findings;
     this.#element('findings').replaceChildren(...findings.map(({ label, probability }) =>
       this.#row(label, probability, assessment.weights, label === assessment.call)));
-    this.#explain(findings.map(({ label }) => this.#rates(label, assessment.weights)));
+    const rates = findings.map(({ label }) => this.#rates(label, assessment.weights));
+    this.#explain(rates);
+    this.#tellSet(assessment);
+    this.#offerPrevalence(assessment.call, findings, rates);
     this.#element('unchecked').hidden = this.#gated || assessment.refused;
     this.#element('notes').replaceChildren(...assessment.provenance.notes.map((note) => make('li', '', note)));
     this.#element('facts').replaceChildren(
@@ -86,6 +100,27 @@ export class Answer {
     this.#show('assessment');
     const numbers = findings.map(({ label, probability }) => `${findingName(label)} ${percent(probability)}`);
     announce(`${assessment.file}. ${eyebrow}: ${headline}. ${numbers.join(', ')}. Not a diagnosis.`, this.#root);
+  }
+
+  /** The findings that stay possible, if the weights have such sets. @param {Assessment} assessment */
+  #tellSet({ predictionSet }) {
+    const conformal = this.#conformal;
+    this.#element('set').hidden = !predictionSet || !conformal;
+    if (!predictionSet || !conformal) return;
+    this.#element('set-labels').textContent = `Possible: ${oneOf(predictionSet)}`;
+    this.#element('set-meaning').textContent = setMeaning(predictionSet.length, conformal);
+  }
+
+  /** @param {string | null} call @param {Assessment['findings']} findings @param {(Rates | undefined)[]} rates */
+  #offerPrevalence(call, findings, rates) {
+    /** @type {Map<string, Rates>} */
+    const measured = new Map();
+    for (const [index, { label }] of findings.entries()) {
+      const one = rates[index];
+      if (one) measured.set(label, one);
+    }
+    const likeliest = findings.toSorted((a, b) => b.probability - a.probability)[0]?.label;
+    this.#prevalence.offer(measured, call ?? likeliest);
   }
 
   /**

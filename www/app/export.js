@@ -26,14 +26,15 @@ function labels(films) {
  */
 export function toCsv(films, origin) {
   const findings = labels(films);
-  const head = ['file', 'state', 'call', ...findings.map((label) => `probability_${label}`), 'reasons', 'error_code',
-    'error', 'format', 'milliseconds', 'time', 'weights', 'backend', 'version', 'settings'];
+  const head = ['file', 'state', 'call', ...findings.map((label) => `probability_${label}`), 'prediction_set', 'reasons', 'error_code',
+    'error', 'format', 'width', 'height', 'bits', 'milliseconds', 'time', 'weights', 'backend', 'version', 'settings'];
   const rows = films.map(({ name, state, assessment, error, time }) => {
     const refused = assessment?.refused ?? false;
     const probability = (/** @type {string} */ label) =>
       refused ? undefined : assessment?.findings.find((finding) => finding.label === label)?.probability;
     return [name, refused ? 'refused' : state, assessment?.call, ...findings.map(probability),
-      assessment?.reasons.map(({ code }) => code).join(' '), error?.code, error?.message, assessment?.provenance.format,
+      assessment?.predictionSet?.join('; '), assessment?.reasons.map(({ code }) => code).join(' '), error?.code, error?.message,
+      assessment?.provenance.format, assessment?.provenance.width, assessment?.provenance.height, assessment?.provenance.bits,
       assessment && Math.round(assessment.timings.total), time, assessment?.weights ?? origin.weights,
       assessment?.backend ?? origin.backend, origin.version, JSON.stringify(origin.settings)];
   });

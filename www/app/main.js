@@ -4,6 +4,7 @@ import { Answer } from './answer.js';
 import { announce, button, element } from './dom.js';
 import { saveHere, toCsv, toJson } from './export.js';
 import { takeFiles } from './inputs.js';
+import { Lab } from './lab.js';
 import { ratesOf } from './measured.js';
 import { Queue } from './queue.js';
 import { SaliencyControls } from './saliency.js';
@@ -21,6 +22,7 @@ import { described, engineName } from './words.js';
  * @property {string} [version] Of the program.
  * @property {EventTarget} [network] The report on requests.
  * @property {Blob | undefined} [example] A film to show instead of the drawn one.
+ * @property {Promise<import('./lab.js').Tutorial>} [tutorial] A second network, for the shortcut lab.
  * @property {import('./export.js').Save} [save] Saves a text as a file of the visitor's: a frame that were allowed to
  *   download could ask any address for a file.
  */
@@ -43,6 +45,7 @@ class Room {
   #viewer = new Viewer();
   #saliency = new SaliencyControls(this.#viewer);
   #answer = new Answer();
+  #lab = new Lab(this.#viewer);
   #queue = new Queue();
   #table = new FilmTable(() => this.#queue.films, (film) => {
     void this.#open(film);
@@ -53,6 +56,8 @@ class Room {
   /** @type {Classifier | undefined} */
   #classifier;
   #backend = '';
+  /** @type {number | undefined} Of the prediction sets. */
+  #coverage;
   #opening = new AbortController();
   #version;
   #save;
@@ -78,13 +83,19 @@ class Room {
     button('keys').addEventListener('click', () => shortcuts.showModal());
   }
 
-  /** Takes the loaded classifier; what was opened meanwhile is read now. @param {Classifier} classifier */
-  ready(classifier) {
+  /**
+   * Takes the loaded classifier; what was opened meanwhile is read now.
+   * @param {Classifier} classifier
+   * @param {import('./lab.js').Tutorial | undefined} tutorial
+   */
+  ready(classifier, tutorial) {
+    this.#lab.use(classifier, tutorial);
     this.#classifier = classifier;
     const { backend = '', weights: metadata } = /** @type {{ backend?: string, weights?: Metadata }} */ (/** @type {unknown} */ (classifier));
     this.#backend = backend;
     const { classes = [] } = metadata ?? {};
-    this.#answer.know({ rates: (label, weights) => ratesOf(metadata, label, weights), gated: Boolean(metadata?.gate), classes });
+    this.#answer.know({ rates: (label, weights) => ratesOf(metadata, label, weights), gated: Boolean(metadata?.gate), classes, conformal: metadata?.conformal });
+    this.#coverage = metadata?.conformal?.coverage;
     if (classes.length) this.#table.classes = classes;
     if (classifier instanceof EventTarget) {
       classifier.addEventListener('backendchange', (event) => {
@@ -126,6 +137,8 @@ class Room {
     caption.textContent = film.name;
     caption.hidden = false;
     this.#viewer.clear();
+    if (film.error) this.#lab.close();
+    else this.#lab.film(undefined);
     this.#saliency.offer([]);
     this.#blank(film.error ? 'There is no picture to show.' : film.assessment ? '' : 'Reading the film');
     this.#tellAnswer(film);
@@ -149,6 +162,7 @@ class Room {
   #show(film, plane) {
     if (film !== this.#current) return;
     this.#viewer.show(plane, film.name);
+    this.#lab.film(film);
     this.#blank('');
     element('tools', HTMLElement).hidden = false;
     if (film.assessment) this.#saliency.offer(film.assessment.refused ? [] : film.assessment.saliency);
@@ -173,7 +187,10 @@ class Room {
     this.#count();
     if (film?.state === 'working') setStatus('working', `Reading ${film.name}`);
     if (!film || film !== this.#current || film.state === 'working' || film.state === 'waiting') return;
-    if (film.error && this.#viewer.empty) this.#blank('There is no picture to show.');
+    if (film.error && this.#viewer.empty) {
+      this.#blank('There is no picture to show.');
+      this.#lab.close();
+    }
     this.#tellAnswer(film);
     if (film.assessment) this.#saliency.offer(film.assessment.refused ? [] : film.assessment.saliency);
   }
@@ -210,6 +227,7 @@ class Room {
   #clear() {
     this.#opening.abort();
     this.#queue.clear();
+    this.#lab.close();
     this.#current = undefined;
     this.#table.selected = undefined;
     this.#viewer.clear();
@@ -235,7 +253,7 @@ class Room {
       weights: answered?.weights ?? '',
       backend: answered?.backend ?? this.#backend,
       date,
-      settings: { operatingPoint: 'balanced', saliency: true },
+      settings: { operatingPoint: 'balanced', coverage: this.#coverage, saliency: true },
     };
     const name = `deepbreath-${date.slice(0, 19).replaceAll(':', '')}.${form}`;
     if (form === 'csv') this.#save(name, 'text/csv', toCsv(films, origin));
@@ -254,11 +272,12 @@ export async function start(load, context = {}) {
   const room = new Room(context);
   setStatus('loading', 'Loading');
   try {
-    room.ready(await load(({ loaded, total, ...rest }) => {
+    const classifier = await load(({ loaded, total, ...rest }) => {
       if (/** @type {{ stage?: string }} */ (rest).stage === 'engine') return setStatus('loading', 'Starting the network');
       const done = total ? `${Math.floor((100 * Math.min(loaded, total)) / total)} %` : `${(loaded / 1e6).toFixed(1)} MB`;
       setStatus('loading', `Loading weights: ${done}`);
-    }));
+    });
+    room.ready(classifier, await context.tutorial);
   } catch (error) {
     room.failed(error);
   }

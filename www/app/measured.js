@@ -4,7 +4,8 @@
 import { report } from './report.js';
 
 /** @typedef {{ value: number, low?: number, high?: number }} Interval Shares, 0 to 1; 95 % where an interval is known. */
-/** @typedef {{ threshold: number, sensitivity: Interval, specificity: Interval, data: string }} Rates */
+/** @typedef {{ threshold: number, sensitivity: Interval, specificity: Interval, data: string, prevalence?: number }} Rates The
+ *   prevalence is that of the films that the rates were measured on. */
 
 /**
  * The parts of a weights file's metadata that the page shows; each may be absent.
@@ -13,6 +14,7 @@ import { report } from './report.js';
  * @property {string[]} [classes]
  * @property {{ name: string, finding: string, threshold: number, sensitivity: number, specificity: number, n: number, data: string }[]} [operating_points]
  * @property {unknown} [gate]
+ * @property {{ coverage: number, n: number, data: string }} [conformal]
  */
 
 /** The point that calls are made at. */
@@ -34,7 +36,8 @@ export function ratesOf(metadata, label, weights) {
     : undefined;
   if (tested && point && Math.abs(point.threshold - tested.threshold) < 1e-6) {
     const { threshold, sensitivity, specificity } = tested;
-    return { threshold, sensitivity, specificity, data: report.data };
+    const prevalence = report.prevalence[/** @type {keyof typeof report.prevalence} */ (label)];
+    return { threshold, sensitivity, specificity, data: report.data, ...(prevalence !== undefined && { prevalence }) };
   }
   if (!point) return undefined;
   return {

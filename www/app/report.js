@@ -1,9 +1,15 @@
 // Written by `cargo xtask wasm` from weights/report/report.json. Do not edit.
 
-/** What the page shows of the evaluation report: the rates at each threshold, with 95 % intervals. */
+/** What the page shows of the evaluation report: the rates at each threshold, with 95 % intervals, and the
+ * share of the films that have each label. */
 export const report = {
   weights: 'fa60c151d7ce',
   data: '795 test films of 650 patients from the sources of the training films',
+  prevalence: {
+    'covid': 0.4101,
+    'normal': 0.4352,
+    'pneumonia': 0.1547,
+  },
   points: [
     {
       name: 'screening',

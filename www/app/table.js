@@ -2,7 +2,7 @@
 
 import { announce, button, element, input, make } from './dom.js';
 import { AS_READ, greyTable, paint } from './picture.js';
-import { findingName, percent, problem, verdict, wholePercent } from './words.js';
+import { findingName, oneOf, percent, problem, verdict, wholePercent } from './words.js';
 
 /** @typedef {import('./queue.js').Film} Film */
 /** @typedef {{ key: string, descending: boolean }} Order */
@@ -198,8 +198,11 @@ export class FilmTable {
       if (finding) cell.style.setProperty('--share', String(finding.probability));
       return cell;
     });
+    const possible = assessment?.predictionSet;
     const highest = findings.toSorted((a, b) => b.probability - a.probability)[0];
     const answer = make('td', 'verdict', make('span', 'badge', answerText(film)));
+    // One that is called alone needs no second line.
+    if (possible && possible.join() !== assessment?.call) answer.append(make('span', 'possible', oneOf(possible)));
     if (highest) {
       const named = highest.label === assessment?.call ? '' : `${findingName(highest.label)} `;
       answer.append(make('span', 'top', `${named}${wholePercent(highest.probability)}`));

@@ -6,6 +6,8 @@ import { AS_READ, evidencePixels, greyTable, paint, windowLevel } from './pictur
 /** @typedef {import('./picture.js').Plane} Plane */
 /** @typedef {{ x: number, y: number }} Point */
 
+/** What dragging can do. */
+const TOOLS = /** @type {const} */ (['window', 'paint', 'move']);
 const LARGEST_ZOOM = 12;
 /** Zoom of a double click. */
 const CLOSE_UP = 2.5;
@@ -38,13 +40,16 @@ export class Viewer {
   #zoom = 1;
   /** @type {Point} Where the film's centre lies, from the stage's centre, in pixels. */
   #place = { x: 0, y: 0 };
-  /** @type {'window' | 'move'} */
+  /** @type {typeof TOOLS[number]} */
   #tool = 'window';
   #frame = 0;
 
   /** @type {Map<number, Point>} Pointers that are down. */
   #pointers = new Map();
   #travelled = 0;
+
+  /** @type {(from: Point, to: Point) => void} Hears each stroke of the paint tool, in fractions of the film. */
+  onPaint = () => {};
 
   /** @param {import('./dom.js').Root} [root] */
   constructor(root = document) {
@@ -62,15 +67,14 @@ export class Viewer {
       stage.addEventListener(end, (event) => this.#up(/** @type {PointerEvent} */ (event)));
     }
     stage.addEventListener('contextmenu', (event) => event.preventDefault());
-    stage.addEventListener('dblclick', (event) => this.zoomTo(this.#zoom > 1 ? 1 : CLOSE_UP, this.#point(event)));
+    stage.addEventListener('dblclick', (event) => this.#tool === 'paint' || this.zoomTo(this.#zoom > 1 ? 1 : CLOSE_UP, this.#point(event)));
     stage.addEventListener('wheel', (event) => this.#wheel(event), { passive: false });
     stage.addEventListener('keydown', (event) => this.#key(event));
     button('zoom-in', root).addEventListener('click', () => this.zoomTo(this.#zoom * 1.4));
     button('zoom-out', root).addEventListener('click', () => this.zoomTo(this.#zoom / 1.4));
     button('invert', root).addEventListener('click', () => this.#set({ invert: !this.#window.invert }));
     button('reset', root).addEventListener('click', () => this.reset());
-    button('tool-window', root).addEventListener('click', () => this.#use('window'));
-    button('tool-move', root).addEventListener('click', () => this.#use('move'));
+    for (const tool of TOOLS) button(`tool-${tool}`, root).addEventListener('click', () => this.#use(tool));
     this.#brightness.addEventListener('input', () => this.#set({ brightness: this.#brightness.valueAsNumber }));
     this.#contrast.addEventListener('input', () => this.#set({ contrast: this.#contrast.valueAsNumber }));
     this.#use('window');
@@ -97,6 +101,27 @@ export class Viewer {
   /** Whether no film is on the lightbox. */
   get empty() {
     return !this.#plane;
+  }
+
+  /** What dragging does. */
+  get tool() {
+    return this.#tool;
+  }
+
+  /** The film's width and height, in pixels. */
+  get size() {
+    return { width: this.#plane?.width ?? 1, height: this.#plane?.height ?? 1 };
+  }
+
+  /** Offers the paint tool and takes it up, or puts it away. @param {boolean} painting */
+  set painting(painting) {
+    button('tool-paint', this.#root).hidden = !painting;
+    this.#use(painting ? 'paint' : 'window');
+  }
+
+  /** Where a pointer is, in fractions of the film. @param {MouseEvent} event */
+  filmPoint(event) {
+    return this.#onFilm(this.#point(event));
   }
 
   /** Takes the film away. */
@@ -152,12 +177,11 @@ export class Viewer {
     this.#arrange();
   }
 
-  /** @param {'window' | 'move'} tool */
+  /** @param {typeof TOOLS[number]} tool */
   #use(tool) {
     this.#tool = tool;
     this.#stage.dataset.tool = tool;
-    button('tool-window', this.#root).setAttribute('aria-pressed', String(tool === 'window'));
-    button('tool-move', this.#root).setAttribute('aria-pressed', String(tool === 'move'));
+    for (const one of TOOLS) button(`tool-${one}`, this.#root).setAttribute('aria-pressed', String(tool === one));
   }
 
   /** @param {Partial<import('./picture.js').Window>} change */
@@ -206,6 +230,7 @@ export class Viewer {
     this.#place = { x: clamp(this.#place.x, -reach.x, reach.x), y: clamp(this.#place.y, -reach.y, reach.y) };
     this.#sheet.style.width = `${width}px`;
     this.#sheet.style.height = `${height}px`;
+    this.#sheet.style.setProperty('--zoom', String(this.#zoom));
     this.#sheet.style.transform = `translate(-50%, -50%) translate(${this.#place.x}px, ${this.#place.y}px) scale(${this.#zoom})`;
     this.#tell();
   }
@@ -214,6 +239,12 @@ export class Viewer {
   #pan(by) {
     this.#place = { x: this.#place.x + by.x, y: this.#place.y + by.y };
     this.#arrange();
+  }
+
+  /** @param {Point} point From the stage's centre, in pixels. @returns {Point} In fractions of the film. */
+  #onFilm({ x, y }) {
+    const { width, height } = this.#fitted();
+    return { x: 0.5 + (x - this.#place.x) / (width * this.#zoom), y: 0.5 + (y - this.#place.y) / (height * this.#zoom) };
   }
 
   /** From the stage's centre, in pixels. @param {MouseEvent} event @returns {Point} */
@@ -243,6 +274,8 @@ export class Viewer {
       this.#pinch(other, before, now);
     } else if (this.#tool === 'move' || event.shiftKey || event.buttons & 6) {
       this.#pan(by);
+    } else if (this.#tool === 'paint') {
+      if (this.#travelled > CLICK) this.onPaint(this.#onFilm(before), this.#onFilm(now));
     } else if (this.#travelled > CLICK) {
       const { clientWidth, clientHeight } = this.#stage;
       const { brightness, contrast } = this.#window;
@@ -261,6 +294,7 @@ export class Viewer {
   #up(event) {
     const at = this.#pointers.get(event.pointerId);
     this.#pointers.delete(event.pointerId);
+    if (at && this.#tool === 'paint' && this.#travelled <= CLICK && event.type === 'pointerup') this.onPaint(this.#onFilm(at), this.#onFilm(at));
     // Moving needs no drag: a click brings its place to the middle.
     if (at && this.#tool === 'move' && this.#travelled <= CLICK && this.#zoom > 1 && event.type === 'pointerup') {
       this.#pan({ x: -at.x, y: -at.y });
@@ -293,8 +327,9 @@ export class Viewer {
     } else if (event.key.toLowerCase() === 'i') {
       this.#set({ invert: !invert });
     } else if (event.key.toLowerCase() === 'm') {
-      this.#use(this.#tool === 'window' ? 'move' : 'window');
-      announce(this.#tool === 'move' ? 'Dragging moves the film.' : 'Dragging changes brightness and contrast.', this.#root);
+      const plain = button('tool-paint', this.#root).hidden ? 'window' : 'paint';
+      this.#use(this.#tool === 'move' ? plain : 'move');
+      announce({ move: 'Dragging moves the film.', paint: 'Dragging paints.', window: 'Dragging changes brightness and contrast.' }[this.#tool], this.#root);
     } else {
       return;
     }

@@ -20,6 +20,23 @@ export const percent = (share) => `${(100 * share).toFixed(1)} %`;
 /** @param {number} share 0 to 1 */
 export const wholePercent = (share) => `${Math.round(100 * share)} %`;
 
+/** Names with "or" between the last two. @param {string[]} labels */
+export function oneOf(labels) {
+  const names = labels.map(findingName);
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
+}
+
+/**
+ * What a set of possible findings promises, and where the promise ends.
+ * @param {number} size
+ * @param {{ coverage: number, data: string }} conformal
+ */
+export function setMeaning(size, { coverage, data }) {
+  const times = Math.round(100 * coverage);
+  const wide = size > 1 ? ' More than one name means that the network cannot tell them apart on this film.' : '';
+  return `Among films like those it was adjusted on (${data}), such a set holds the true label ${times} times in 100. For films from another hospital nothing is promised.${wide}`;
+}
+
 /**
  * Headline, and what it means, of an answer.
  * @param {Assessment} assessment
@@ -30,7 +47,9 @@ export function verdict({ refused, call, reasons }) {
     return {
       kind: 'refused',
       eyebrow: 'Refused',
-      headline: 'This does not look like a frontal chest X-ray',
+      headline: reasons.some(({ code }) => code === 'blank')
+        ? 'There is nothing on this image'
+        : 'This does not look like a frontal chest X-ray',
       meaning: 'The network knows nothing else, so its numbers would mean nothing here and are not shown.',
     };
   }

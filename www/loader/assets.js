@@ -56,6 +56,12 @@ export class Assets {
     return this.#manifest.files[name]?.bytes ?? 0;
   }
 
+  /** Whether a file is on this machine already. @param {string} name */
+  async kept(name) {
+    const asset = this.#manifest.files[name];
+    return asset !== undefined && await this.#cache?.match(absolute(asset.path)) !== undefined;
+  }
+
   /**
    * A file's bytes, as they were when the page was built.
    * @param {string} name

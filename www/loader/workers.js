@@ -11,27 +11,31 @@ import { link } from './link.js';
 export class Workers {
   #script;
   #assets;
+  #tutorial;
   /** @type {Map<number, Worker>} */
   #running = new Map();
 
   /**
    * @param {string} script Text of worker.js.
    * @param {EngineAssets} assets
+   * @param {EngineAssets | undefined} tutorial With the weights of the tutorial's recipe.
    */
-  constructor(script, assets) {
+  constructor(script, assets, tutorial) {
     this.#script = blobModule(new Map([['worker.js', script]]), 'worker.js');
     this.#assets = assets;
+    this.#tutorial = tutorial;
   }
 
   /**
    * @param {number} id
    * @param {MessagePort} port Where its requests come from.
+   * @param {boolean} tutorial Whether it gets the second network.
    * @param {(reason: string) => void} onStop When it stops by itself.
    */
-  spawn(id, port, onStop) {
+  spawn(id, port, tutorial, onStop) {
     const worker = new Worker(this.#script, { type: 'module' });
     worker.addEventListener('error', (event) => onStop(event.message || 'its program did not start'));
-    worker.postMessage({ kind: 'connect', port, assets: this.#assets }, [port]);
+    worker.postMessage({ kind: 'connect', port, assets: tutorial ? this.#tutorial : this.#assets }, [port]);
     this.#running.set(id, worker);
   }
 

@@ -1,5 +1,6 @@
 //! What the page says about the weights, from `weights/`: the model card as a page, and the measured rates as a module.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -53,7 +54,13 @@ struct Report {
     n: u32,
     patients: u32,
     protocol: Protocol,
+    findings: BTreeMap<String, Counted>,
     operating_points: Vec<Tested>,
+}
+
+#[derive(Deserialize)]
+struct Counted {
+    prevalence: f64,
 }
 
 #[derive(Deserialize)]
@@ -95,17 +102,23 @@ pub(crate) fn rates(place: &Place) -> Result<()> {
     fs::write(file, text).with_context(|| format!("cannot write {MODULE}"))
 }
 
-fn module(Report { n, patients, protocol, operating_points }: &Report) -> String {
+fn module(Report { n, patients, protocol, findings, operating_points }: &Report) -> String {
     let mut text = format!(
         "// Written by `cargo xtask wasm` from {REPORT}. Do not edit.\n\n\
-         /** What the page shows of the evaluation report: the rates at each threshold, with 95 % intervals. */\n\
+         /** What the page shows of the evaluation report: the rates at each threshold, with 95 % intervals, and the\n \
+         * share of the films that have each label. */\n\
          export const report = {{\n  weights: '{}',\n  \
-         data: '{n} {} films of {patients} patients from the sources of the training films',\n  points: [\n",
+         data: '{n} {} films of {patients} patients from the sources of the training films',\n  \
+         prevalence: {{\n",
         escape(&protocol.weights),
         escape(&protocol.split)
     );
+    let round = |share: &f64| (share * 1e4).round() / 1e4;
+    for (finding, Counted { prevalence }) in findings {
+        text += &format!("    '{}': {},\n", escape(finding), round(prevalence));
+    }
+    text += "  },\n  points: [\n";
     let interval = |Interval { value, low, high }: &Interval| {
-        let round = |share: &f64| (share * 1e4).round() / 1e4;
         format!("{{ value: {}, low: {}, high: {} }}", round(value), round(low), round(high))
     };
     for Tested { chosen, sensitivity, specificity } in operating_points {

@@ -17,8 +17,11 @@ pub(crate) const WEIGHTS_VARIABLE: &str = "DEEPBREATH_WEIGHTS";
 /// The released weights.
 const RELEASED_WEIGHTS: &str = "weights/deepbreath.safetensors";
 
-/// The wasm modules, by the name of the engine, with the features of the crate. The page loads one of them.
-pub(crate) const MODULES: [(&str, &str); 1] = [("cpu", "cpu,dicom")];
+/// Weights of the tutorial's recipe for the shortcut lab; a copy of the project without them does without.
+const TUTORIAL_WEIGHTS: &str = "weights/tutorial.safetensors";
+
+/// The wasm modules, by the name of the engine, with the features of the crate. A visitor without a GPU loads the first only.
+pub(crate) const MODULES: [(&str, &str); 2] = [("cpu", "cpu,dicom"), ("webgpu", "webgpu,dicom")];
 
 /// What builds a wasm module, besides the features. `--package` keeps the trainer's features out of it.
 pub(crate) const WASM_BUILD: [&str; 8] = [
@@ -58,6 +61,12 @@ pub(crate) fn stage(place: &Place) -> Result<()> {
     fs::create_dir_all(generated.join("weights")).context("cannot create www/generated/weights")?;
     fs::copy(&weights, generated.join(RELEASED_WEIGHTS))
         .with_context(|| format!("cannot copy {} into www/generated", weights.display()))?;
+    let (tutorial, staged) = (place.root.join(TUTORIAL_WEIGHTS), generated.join(TUTORIAL_WEIGHTS));
+    if tutorial.is_file() {
+        fs::copy(&tutorial, staged).with_context(|| format!("cannot copy {TUTORIAL_WEIGHTS} into www/generated"))?;
+    } else if staged.exists() {
+        fs::remove_file(staged).context("cannot remove the tutorial's weights from www/generated")?;
+    }
     Ok(())
 }
 
