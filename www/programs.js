@@ -11,7 +11,7 @@ import { ownScript } from './trusted.js';
 
 /**
  * @param {string | URL | undefined} base
- * @returns {Partial<Record<Backend, Program>>}
+ * @returns {Record<Backend, Program>}
  */
 function programs(base) {
   if (base !== undefined) {
@@ -21,12 +21,16 @@ function programs(base) {
       script: new URL(`generated/${backend}/deepbreath.js`, folder).href,
       wasm: new URL(`generated/${backend}/deepbreath_bg.wasm`, folder).href,
     });
-    return { cpu: program('cpu') };
+    return { cpu: program('cpu'), webgpu: program('webgpu') };
   }
   return {
     cpu: {
       script: new URL('./generated/cpu/deepbreath.js', import.meta.url).href,
       wasm: new URL('./generated/cpu/deepbreath_bg.wasm', import.meta.url).href,
+    },
+    webgpu: {
+      script: new URL('./generated/webgpu/deepbreath.js', import.meta.url).href,
+      wasm: new URL('./generated/webgpu/deepbreath_bg.wasm', import.meta.url).href,
     },
   };
 }

@@ -1,5 +1,6 @@
 //! The npm package: the page's own modules and WebAssembly for other pages, with types, without weights.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,31 +11,8 @@ use crate::run::{Place, node, say};
 use crate::tools;
 use crate::web::{self, MODULES};
 
-/// What the package has from the page, besides the programs.
-const SOURCES: [&str; 22] = [
-    "app/answer.js",
-    "app/dom.js",
-    "app/measured.js",
-    "app/picture.js",
-    "app/report.js",
-    "app/saliency.js",
-    "app/viewer.js",
-    "app/words.js",
-    "backend.js",
-    "client.js",
-    "element.js",
-    "engine.js",
-    "engines.js",
-    "fetch.js",
-    "frame-element.js",
-    "generated/markup.js",
-    "node-worker.js",
-    "node.js",
-    "programs.js",
-    "source.js",
-    "trusted.js",
-    "worker.js",
-];
+/// The modules of the page that the package begins with; what they import comes along.
+const ENTRIES: [&str; 6] = ["client.js", "element.js", "frame-element.js", "node.js", "node-worker.js", "worker.js"];
 
 /// The files of one program.
 const PROGRAM: [&str; 3] = ["deepbreath.js", "deepbreath.d.ts", "deepbreath_bg.wasm"];
@@ -55,8 +33,8 @@ pub(crate) fn assemble(place: &Place) -> Result<PathBuf> {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     }
     let www = place.root.join("www");
-    for file in SOURCES {
-        copy(&www.join(file), &folder.join(file))?;
+    for file in with_imports(&www)? {
+        copy(&www.join(&file), &folder.join(&file))?;
     }
     for (name, _) in MODULES {
         for file in PROGRAM {
@@ -75,6 +53,36 @@ pub(crate) fn assemble(place: &Place) -> Result<PathBuf> {
         .args([&folder])
         .run()?;
     Ok(folder)
+}
+
+/// The entries and every module that they import, below `www`.
+fn with_imports(www: &Path) -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    let mut open: Vec<String> = ENTRIES.map(str::to_owned).to_vec();
+    while let Some(name) = open.pop() {
+        let text = fs::read_to_string(www.join(&name)).with_context(|| format!("cannot read www/{name}"))?;
+        let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+        for import in imports(&text) {
+            let path = match (import.strip_prefix("../"), import.strip_prefix("./"), folder) {
+                (Some(path), _, _) | (_, Some(path), "") => path.to_owned(),
+                (_, Some(path), folder) => format!("{folder}/{path}"),
+                _ => continue, // Of Node.js.
+            };
+            if !found.contains(&path) {
+                open.push(path);
+            }
+        }
+        found.insert(name);
+    }
+    Ok(found)
+}
+
+/// What a module imports or re-exports. The imports of types are in comments.
+fn imports(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with(['*', '/'])).filter_map(|line| {
+        let (_, rest) = line.split_once("from '").or_else(|| line.strip_prefix("import '").map(|rest| ("", rest)))?;
+        rest.strip_suffix("';")
+    })
 }
 
 /// wasm-bindgen describes `using`, which a consumer's TypeScript may not know; the classes also have `free()`.
@@ -112,4 +120,16 @@ fn write_version(manifest: &Path) -> Result<()> {
     let text = text.replace(PLACE, &format!(r#""version": "{}""#, env!("CARGO_PKG_VERSION")));
     serde_json::from_str::<Value>(&text).context("package/package.json is no JSON")?;
     fs::write(manifest, text).with_context(|| format!("cannot write {}", manifest.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::imports;
+
+    #[test]
+    fn imports_are_found_and_those_of_types_are_not() {
+        let text = "import { a } from './a.js';\nimport {\n  b,\n} from '../b.js';\nimport './c.js';\nexport * from './d.js';\n\
+                    /** @typedef {import('./e.js').E} E */\n * Taken from './f.js';\n// from './g.js';\nconst from = 'h';\n";
+        assert_eq!(imports(text).collect::<Vec<_>>(), ["./a.js", "../b.js", "./c.js", "./d.js"]);
+    }
 }
