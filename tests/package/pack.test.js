@@ -31,7 +31,7 @@ async function answered() {
 
 test('npm packs exactly these files, and would publish them', () => {
   // Packs first; its list is that of `npm pack --dry-run --json`.
-  const printed = execFileSync('npm', ['publish', '--dry-run', '--json'], { cwd: PACKAGE, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  const printed = execFileSync('npm', ['publish', '--dry-run', '--json', '--offline'], { cwd: PACKAGE, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   const report = JSON.parse(printed);
   const { files } = report.files ? report : report.deepbreath; // npm 10, npm 11
   const names = files.map((/** @type {{ path: string }} */ file) => file.path).sort();
