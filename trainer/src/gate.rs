@@ -27,7 +27,7 @@ const BATCH: usize = 16;
 /// Every how manyth training film is shown as it is.
 const SHOWN_EVERY: usize = 2;
 /// Every how manyth training film is spoilt in each way of [`Spoilt`] but one half.
-const SPOILT_EVERY: usize = 10;
+const SPOILT_EVERY: usize = 8;
 /// What the gate names.
 const FLAWS: [Flaw; 5] = [Flaw::Turned90, Flaw::Turned180, Flaw::Turned270, Flaw::Cropped, Flaw::Inverted];
 /// Share of validation films, of each source, that the limit may refuse.

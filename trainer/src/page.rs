@@ -215,7 +215,8 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
         &mut text,
         "Calibration by source",
         "One temperature serves all sources. Too sure by: the mean probability of the calls less the share of right ones, \
-         below 0 where the model is too modest. With few films the calibration error is too high by chance.",
+         below 0 where the model is too modest. The calibration error grows with chance, and more so in the resamples: its \
+         interval can lie above the figure.",
         &tables::calibration_by_source(report),
     );
     if let Some(table) = tables::out_of_distribution(report) {
