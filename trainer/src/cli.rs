@@ -40,6 +40,10 @@ pub enum Command {
     Average(AverageArgs),
     /// Turn a finished training run into a weights file for the browser
     Export(ExportArgs),
+    /// Look for shortcuts: what weights go by besides the lungs (audit.html, audit.json)
+    Audit(AuditArgs),
+    /// Fit the lung localiser that audits use to outlined films
+    Lungs(LungsArgs),
     /// Write the model card and the README's figures from the weights and their reports
     Card(CardArgs),
 }
@@ -52,7 +56,7 @@ pub struct PrepareArgs {
     pub form: PrepareForm,
 }
 
-/// The three forms of `prepare`.
+/// The forms of `prepare`.
 #[derive(Debug, Subcommand)]
 pub enum PrepareForm {
     /// Read the layout of github.com/ieee8023/covid-chestxray-dataset: metadata.csv and images/
@@ -64,6 +68,9 @@ pub enum PrepareForm {
     /// Draw the same number of films of each label from a manifest
     #[command(after_help = help::SAMPLE)]
     Sample(SampleArgs),
+    /// Fill in what another manifest knows of the same files: source, patient, split and so on
+    #[command(after_help = help::COMPLETE)]
+    Complete(CompleteArgs),
 }
 
 /// Arguments of `prepare covid-chestxray`.
@@ -109,6 +116,20 @@ pub struct SampleArgs {
     /// Seed of the draw
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
+    /// Manifest to write
+    #[arg(long, value_name = "CSV", value_hint = ValueHint::FilePath)]
+    pub out: PathBuf,
+}
+
+/// Arguments of `prepare complete`.
+#[derive(Debug, Args)]
+pub struct CompleteArgs {
+    /// Manifest to complete
+    #[arg(value_name = "CSV", value_hint = ValueHint::FilePath)]
+    pub manifest: PathBuf,
+    /// Manifest that knows more
+    #[arg(long, value_name = "CSV", value_hint = ValueHint::FilePath)]
+    pub from: PathBuf,
     /// Manifest to write
     #[arg(long, value_name = "CSV", value_hint = ValueHint::FilePath)]
     pub out: PathBuf,
@@ -274,6 +295,60 @@ pub struct ExportArgs {
     /// Images that are no frontal chest X-rays (columns path,kind): half of each kind teaches the weights' gate
     #[arg(long, value_name = "CSV", value_hint = ValueHint::FilePath)]
     pub ood: Option<PathBuf>,
+}
+
+/// Arguments of `audit`.
+#[derive(Debug, Args)]
+#[command(after_help = help::AUDIT)]
+pub struct AuditArgs {
+    /// Manifest with the labels
+    #[arg(value_name = "CSV", value_hint = ValueHint::FilePath)]
+    pub manifest: PathBuf,
+    /// Weights file
+    #[arg(long, value_name = "FILE", default_value = RELEASED_WEIGHTS, value_hint = ValueHint::FilePath)]
+    pub weights: PathBuf,
+    /// Films to measure on
+    #[arg(long, value_enum, default_value_t = Part::Test)]
+    pub split: Part,
+    /// Manifests that the weights were trained on: their films' patients are left out
+    #[arg(long, value_name = "CSV", num_args = 1.., value_hint = ValueHint::FilePath)]
+    pub trained_on: Vec<PathBuf>,
+    /// cross-validation.json of `cross-validate --leave-one-source-out`, to set beside
+    #[arg(long, value_name = "JSON", value_hint = ValueHint::FilePath)]
+    pub cross_validation: Option<PathBuf>,
+    /// What to call the weights [default: their id]
+    #[arg(long, value_name = "WORDS")]
+    pub name: Option<String>,
+    /// audit.json of other weights, for comparison.html
+    #[arg(long, value_name = "JSON", num_args = 1.., value_hint = ValueHint::FilePath)]
+    pub beside: Vec<PathBuf>,
+    /// Keep features here, so that a stopped audit goes on where it was [default: keep nothing]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
+    /// Folder for audit.html and audit.json
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Where to compute
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+}
+
+/// Arguments of `lungs`.
+#[derive(Debug, Args)]
+#[command(after_help = help::LUNGS)]
+pub struct LungsArgs {
+    /// CSV with the columns path,image,kind: outline (white inside), its film, and whose outlines they are
+    #[arg(value_name = "CSV", value_hint = ValueHint::FilePath)]
+    pub outlines: PathBuf,
+    /// Only outlines of this kind
+    #[arg(long, value_name = "KIND", default_value = "manual")]
+    pub kind: String,
+    /// Seed of the folds
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+    /// File of coefficients; the measurement goes beside it as .json
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: PathBuf,
 }
 
 /// Arguments of `card`.

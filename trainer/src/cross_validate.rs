@@ -5,7 +5,7 @@
 //! in the full variant ([`Run`]) a half-done fold goes on from its checkpoint.
 
 mod fold;
-mod rows;
+pub(crate) mod rows;
 pub mod trivial;
 
 use std::path::{Path, PathBuf};

@@ -74,3 +74,26 @@ README. Run it after `evaluate`.
 
 Example:
   trainer card weights/ --readme README.md";
+
+/// Of `audit`.
+pub(crate) const AUDIT: &str =
+    "Shows the films whole, without lungs, the border alone, blurred and so on, and measures what is left (AUROC, with
+95 % bootstrap intervals over patients). With --beside the page comparison.html sets several audits side by side.
+
+Example:
+  trainer audit films.csv --cross-validation loso/cross-validation.json --out audit/
+
+Of weights that know fewer labels or were trained on some of the films:
+  trainer audit films.csv --weights tutorial.safetensors --trained-on tutorial.csv --out audit/tutorial/";
+
+/// Of `lungs`.
+pub(crate) const LUNGS: &str =
+    "Writes the coefficients that the library carries and, beside them, how well they find lungs (Dice, five folds
+over patients). Outlines of films in the test split are measured on, not fitted to.
+
+Example:
+  trainer lungs lung_masks/manifest.csv --kind manual --out src/lungs.bin";
+
+/// Of `prepare complete`.
+pub(crate) const COMPLETE: &str = "Example:
+  trainer prepare complete tutorial.csv --from cxr/manifest.csv --out tutorial-complete.csv";

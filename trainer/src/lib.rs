@@ -1,6 +1,7 @@
 //! The stages of the trainer, as a library so that each can be tested.
 
 pub mod aims;
+pub mod audit;
 pub mod augment;
 mod average;
 pub mod batch;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::ensure;
 use trainer::cli::{Cli, Command};
-use trainer::{card, cross_validate, evaluate, predict, prepare, release, soup, train};
+use trainer::{audit, card, cross_validate, evaluate, predict, prepare, release, soup, train};
 
 /// Training allocates and frees large maps all the time; this allocator keeps their pages.
 #[global_allocator]
@@ -35,5 +35,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Average(args) => soup::run(&args),
         Command::Export(args) => release::run(&args),
         Command::Card(args) => card::run(&args),
+        Command::Audit(args) => audit::run(&args),
+        Command::Lungs(args) => audit::lungs::run(&args),
     }
 }

@@ -13,7 +13,7 @@ use crate::augment::Augmentation;
 pub struct Recipe {
     /// Name, for the provenance in the weights file.
     pub name: String,
-    /// Passes over the balanced sample.
+    /// Passes over the balanced sample; 0 keeps the starting weights with the head that was fitted on them.
     pub epochs: usize,
     /// Images of a step.
     pub batch: usize,
@@ -121,7 +121,7 @@ impl Recipe {
     }
 
     fn check(&self) -> Result<()> {
-        anyhow::ensure!(self.epochs > 0 && self.batch > 0, "epochs and batch must be at least 1");
+        anyhow::ensure!(self.batch > 0, "batch must be at least 1");
         anyhow::ensure!(self.learning_rate > 0.0, "learning_rate must be positive");
         anyhow::ensure!(self.mixup >= 0.0 && self.mixup.is_finite(), "mixup must not be negative");
         anyhow::ensure!(self.sharpness >= 0.0, "sharpness must not be negative");

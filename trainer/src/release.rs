@@ -16,7 +16,7 @@ use crate::train::RunRecord;
 use crate::{calibrate, conformal, evaluate, export, gate, metrics::Prediction, provenance, soup};
 
 /// Licence of the weights: the strictest of their data's.
-const LICENCE: &str = "For education and research only. Not for commercial use, not for any medical decision. \
+pub(crate) const LICENCE: &str = "For education and research only. Not for commercial use, not for any medical decision. \
                        Several of the sources are non-commercial; see `origin.data`.";
 
 impl From<cli::Precision> for weights::Precision {
@@ -30,7 +30,7 @@ impl From<cli::Precision> for weights::Precision {
 }
 
 /// Sources of the films with their licences.
-fn data_sources(films: &[Film]) -> Vec<DataSource> {
+pub(crate) fn data_sources(films: &[Film]) -> Vec<DataSource> {
     let mut sources: BTreeMap<&str, (BTreeSet<&str>, usize)> = BTreeMap::new();
     for film in films {
         let entry = sources.entry(&film.source).or_default();

@@ -217,6 +217,9 @@ impl Stage<'_> {
         if state.progress == (Progress { fingerprint: state.progress.fingerprint.clone(), ..Progress::default() }) {
             let start = self.validate(&Model::fold(&state.model))?;
             println!("head on frozen features: {start}");
+            if recipe.epochs == 0 {
+                tensors::write(&run.out.join("best.safetensors"), &Model::fold(&state.model))?;
+            }
         }
         while state.progress.epoch < recipe.epochs {
             let epoch = state.progress.epoch;

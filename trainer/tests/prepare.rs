@@ -296,8 +296,9 @@ fn the_command_line_is_sound() {
 
 #[test]
 fn every_command_helps_with_an_example() {
-    let forms = ["covid-chestxray", "folders", "sample"].map(|form| vec!["prepare", form]);
-    let commands = ["train", "evaluate", "cross-validate", "predict", "export"].map(|command| vec![command]);
+    let forms = ["covid-chestxray", "folders", "sample", "complete"].map(|form| vec!["prepare", form]);
+    let commands =
+        ["train", "evaluate", "cross-validate", "audit", "predict", "export", "lungs"].map(|command| vec![command]);
     for mut command in forms.into_iter().chain(commands).chain([vec![]]) {
         let example = ["  trainer"].iter().chain(&command).copied().collect::<Vec<_>>().join(" ");
         command.push("--help");

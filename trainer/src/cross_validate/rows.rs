@@ -17,7 +17,7 @@ pub(super) const CHUNK: usize = 64;
 ///
 /// # Errors
 /// Those of `compute`, a stop by Ctrl-C, and those of the disk.
-pub(super) fn rows(
+pub(crate) fn rows(
     path: &Path,
     what: &str,
     films: &[&Film],

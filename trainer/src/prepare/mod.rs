@@ -1,5 +1,6 @@
 //! Manifests from images on disk. Every file that does not become a row is counted with its reason, none silently.
 
+mod complete;
 mod covid_chestxray;
 mod folders;
 mod sample;
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::cli::{PrepareArgs, PrepareForm};
 use crate::dataset::{Row, hex, write_rows};
 
+pub use complete::complete;
 pub use covid_chestxray::covid_chestxray;
 pub use folders::folders;
 pub use sample::sample;
@@ -47,6 +49,7 @@ pub fn run(args: &PrepareArgs) -> anyhow::Result<()> {
         PrepareForm::CovidChestxray(args) => (covid_chestxray(args)?, &args.out),
         PrepareForm::Folders(args) => (folders(args)?, &args.out),
         PrepareForm::Sample(args) => (sample(args)?, &args.out),
+        PrepareForm::Complete(args) => (complete(args)?, &args.out),
     };
     for problem in &prepared.unreadable {
         eprintln!("left out: {problem}");

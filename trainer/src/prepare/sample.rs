@@ -45,7 +45,7 @@ pub fn sample(args: &SampleArgs) -> anyhow::Result<Prepared> {
 }
 
 /// A path relative to one folder, made relative to another.
-fn moved(path: &str, from: &Path, to: &Path) -> anyhow::Result<String> {
+pub(super) fn moved(path: &str, from: &Path, to: &Path) -> anyhow::Result<String> {
     let file = from.join(path);
     let folder = file.parent().unwrap_or(from);
     let folder = folder.canonicalize().with_context(|| format!("file {path} is not there"))?;

@@ -4,7 +4,7 @@
 
 use anyhow::{Result, bail};
 use burn::tensor::{Device, Tensor};
-use deepbreath::model::{Model, NormMode};
+use deepbreath::model::{Model, NormMode, pool};
 use deepbreath::preprocess::{ModelInput, SIDE, resize};
 use rayon::prelude::*;
 use std::sync::atomic::Ordering;
@@ -26,6 +26,9 @@ const BATCH: usize = 16;
 pub enum View {
     /// The film.
     Whole,
+    /// The film as this project's preprocessing gives it to every network, and of the last map not a corner but the mean
+    /// of all cells: what the weights file for the site is made of, see [`super::weights`].
+    Preprocessed,
     /// Its outermost [`FRAME`] pixels; everything within is painted grey. A control: what a head makes of this needs no
     /// lungs.
     Frame,
@@ -64,12 +67,16 @@ impl Bank {
             }
             let input = |(film, angle): &(usize, usize)| {
                 let plane = rotate(&planes[*film], *angle as f32 - rotation as f32);
+                if view == View::Preprocessed {
+                    return ModelInput::from_plane(plane);
+                }
                 // Not `ModelInput::from_plane`: the protocol divides by 255 and stops there.
                 ModelInput { values: plane.repeat(3), blank: false }
             };
             let inputs: Vec<ModelInput> = batch.par_iter().map(input).collect();
             let map = model.feature_map(ModelInput::to_batch(&inputs, device), NormMode::Frozen);
-            let values = corner_pool(map).into_data().convert::<f32>().try_into_vec::<f32>().expect("32-bit values");
+            let pooled = if view == View::Preprocessed { pool(map) } else { corner_pool(map) };
+            let values = pooled.into_data().convert::<f32>().try_into_vec::<f32>().expect("32-bit values");
             for ((film, _), row) in batch.iter().zip(values.chunks_exact(values.len() / batch.len())) {
                 rows[*film].push(row.to_vec());
             }

@@ -8,12 +8,14 @@
 //! angles from -15 to 15 degrees so that their features can be computed once, films are read as grey and shrunk with an
 //! antialiased filter, and the split is drawn again for every seed. Two controls are added, see [`Controls`].
 //!
-//! What it does not do: make weights. Nothing here is fit for use.
+//! The page measures; beside it, [`weights`] makes a weights file in the spirit of the protocol, for the Shortcut lab of the
+//! site. Nothing here is fit for use.
 
 pub mod bank;
 pub mod network;
 pub mod patients;
 pub mod report;
+pub mod weights;
 mod words;
 
 use std::path::Path;
@@ -174,6 +176,9 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let report = measure(&manifest, &tensors, &protocol, &args.out, args.resume, &device)?;
     report.write(&args.out)?;
     println!("{}\nreport: {}", report.terminal_table(), args.out.join("tutorial.html").display());
+    let path = args.out.join("tutorial.safetensors");
+    let id = weights::make(&manifest, &tensors, &protocol, &path, &device)?;
+    println!("{}: weights {id}, {} bytes", path.display(), path.metadata()?.len());
     Ok(())
 }
 

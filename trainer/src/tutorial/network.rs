@@ -101,6 +101,45 @@ pub fn binary_cross_entropy(probabilities: Tensor<2>, targets: Tensor<2>) -> Ten
     (hits + misses).mean().neg()
 }
 
+/// The tutorial's training of a smaller head, one dense layer to the two labels: the same loss, optimiser, rotations,
+/// batches and epochs; without hidden units there is no dropout. Returns weights, `C` for each label, and biases.
+///
+/// # Panics
+/// If a part of the division is empty.
+pub fn train_linear(
+    bank: &Bank,
+    labels: &[usize],
+    division: &Division,
+    protocol: &Protocol,
+    seed: u64,
+) -> (Vec<f32>, Vec<f32>) {
+    let device = Device::flex().autodiff();
+    let width = bank.upright(division.train[0]).len();
+    let mut layer = Dense::glorot(width, 2, &mut random(seed, Purpose::Initialise, 0), &device);
+    let mut optimizer = AdamConfig::new().with_epsilon(EPSILON).init();
+    let mut iteration = 0;
+    for epoch in 0..protocol.epochs {
+        let mut random = random(seed, Purpose::Epoch, epoch as u64);
+        let mut order = division.train.clone();
+        order.shuffle(&mut random);
+        for batch in order.chunks(protocol.batch) {
+            let (mut x, mut targets) = (Vec::new(), Vec::new());
+            for film in batch {
+                x.extend_from_slice(bank.rotated(*film, random.random_range(0..bank.angles())));
+                targets.extend((0..2).map(|label| f32::from(label == labels[*film])));
+            }
+            let probabilities = softmax(layer.forward(tensor(x, [batch.len(), width], &device)), 1);
+            let loss = binary_cross_entropy(probabilities, tensor(targets, [batch.len(), 2], &device));
+            let gradients = GradientsParams::from_grads(loss.backward(), &layer);
+            layer = optimizer.step(learning_rate(protocol, iteration), layer, gradients);
+            iteration += 1;
+        }
+    }
+    let values = |data: TensorData| data.try_into_vec::<f32>().expect("32-bit values");
+    let weight = values(layer.weight.val().transpose().into_data());
+    (weight, values(layer.bias.val().into_data()))
+}
+
 /// Trains a head for `seed` on the training films of `division`; `labels[film]` is 0 or 1.
 ///
 /// Equal arguments give equal results: every random number comes from the seed.

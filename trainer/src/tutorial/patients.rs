@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::Division;
-use crate::dataset::{Film, read_rows};
+use crate::dataset::{Film, Row, Split, read_rows};
 
 /// What is known of the patient of a film.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub struct Known {
     pub patient: String,
     /// `adult`, `paediatric`, or `None` where nobody wrote it down.
     pub age_group: Option<String>,
+    /// Where the film comes from.
+    pub source: String,
+    /// Its partition, where it has one.
+    pub split: Option<Split>,
 }
 
 /// Patients with films on both sides of a split.
@@ -38,7 +42,8 @@ pub fn look_up(films: &[Film]) -> Result<Vec<Option<Known>>> {
         .iter()
         .map(|film| {
             if film.patient_id != film.name {
-                return Ok(Some(Known { patient: film.patient_id.clone(), age_group: film.age_group.clone() }));
+                let (patient, source) = (film.patient_id.clone(), film.source.clone());
+                return Ok(Some(Known { patient, age_group: film.age_group.clone(), source, split: film.split }));
             }
             for folder in film.path.ancestors().skip(1).take(Path::new(&film.name).components().count()) {
                 if !pools.contains_key(folder) {
@@ -64,7 +69,11 @@ fn pool(folder: &Path) -> Result<Option<HashMap<String, Known>>> {
     }
     let rows = read_rows(&csv)?.into_iter().map(|(_, row)| row).filter(|row| !row.patient_id.is_empty());
     let known = |age: String| Some(age).filter(|age| !age.is_empty() && age != "unknown");
-    Ok(Some(rows.map(|row| (row.path, Known { patient: row.patient_id, age_group: known(row.age_group) })).collect()))
+    let entry = |row: Row| {
+        let (age_group, split) = (known(row.age_group), Split::from_word(&row.split));
+        (row.path, Known { patient: row.patient_id, age_group, source: row.source, split })
+    };
+    Ok(Some(rows.map(entry).collect()))
 }
 
 /// Counts the patients on both sides; `None` if the patient of any film is unknown.
