@@ -90,7 +90,7 @@ const FAKE = `Object.assign(new EventTarget(), {
     globalThis.asked = (globalThis.asked ?? 0) + 1;
     const copy = cover.slice();
     await new Promise((resolve) => setTimeout(resolve, globalThis.slow ?? 20));
-    const share = copy.reduce((sum, cell) => sum + cell) / copy.length;
+    const share = globalThis.sure ?? copy.reduce((sum, cell) => sum + cell) / copy.length;
     return { findings: [{ label: 'covid', probability: share }, { label: 'normal', probability: 1 - share }], call: null, refused: share > 0.6 };
   },
 })`;
@@ -192,6 +192,21 @@ describe('in the lab', () => {
     await becomes(() => rows(app, 'own'), ([covid]) => covid?.after === 0.5, 'the last one');
     await page.waitForTimeout(200);
     assert.ok(Number(await app.evaluate('asked')) - before <= 2, `asked ${await app.evaluate('asked')} times`);
+  });
+
+  test('a network that stays sure without the lungs is said to go by something else', async () => {
+    const app = await openLab();
+    await cover(app, 'lungs');
+    await becomes(() => rows(app, 'own'), ([covid]) => covid?.after === 0.5, 'unsure');
+    assert.equal(await app.locator('#lab-own-sure').isVisible(), false);
+    await app.evaluate('sure = 0.05');
+    await cover(app, 'outside');
+    await becomes(() => rows(app, 'own'), ([covid]) => covid?.after === 0.05, 'sure, with the lungs in sight');
+    assert.equal(await app.locator('#lab-own-sure').isVisible(), false);
+    await cover(app, 'lungs');
+    await app.locator('#lab-own-sure', { hasText: 'It stays sure of Normal without the lungs' }).waitFor();
+    await cover(app, 'nothing');
+    await app.locator('#lab-own-sure').waitFor({ state: 'hidden' });
   });
 
   test('a part that is chosen while the numbers of another come counts', async () => {

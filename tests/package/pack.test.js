@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -31,7 +31,7 @@ async function answered() {
 
 test('npm packs exactly these files, and would publish them', () => {
   // Packs first; its list is that of `npm pack --dry-run --json`.
-  const printed = execFileSync('npm', ['publish', '--dry-run', '--json'], { cwd: PACKAGE, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  const printed = execFileSync('npm', ['publish', '--dry-run', '--json', '--offline'], { cwd: PACKAGE, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   const report = JSON.parse(printed);
   const { files } = report.files ? report : report.deepbreath; // npm 10, npm 11
   const names = files.map((/** @type {{ path: string }} */ file) => file.path).sort();
@@ -83,6 +83,29 @@ test('the example says what is wrong with a file, and ends with code 2', async (
     .then(() => assert.fail('it answered'), (error) => error);
   assert.equal(failed.code, 2);
   assert.match(failed.stderr, /^unknown-format: package\.json: .*\nunreadable-file: .*nowhere\.dcm/);
+});
+
+test('a program that stops in Node.js is an error of its file, and the next file is answered', async () => {
+  const broken = project();
+  try {
+    // A panic in the middle of an answer: it settles no promise and comes by as an uncaught error.
+    const fault = `{ const real = Classifier.prototype.classify;
+      Classifier.prototype.classify = function (file, ...rest) {
+        if (file !== 'bad.png') return real.call(this, file, ...rest);
+        setTimeout(() => { throw new WebAssembly.RuntimeError('unreachable'); });
+        return new Promise(() => {});
+      }; }`;
+    appendFileSync(path.join(broken.folder, 'node_modules/deepbreath/generated/cpu/deepbreath.js'), fault);
+    copyFileSync(path.join(broken.folder, 'drawn.png'), path.join(broken.folder, 'bad.png'));
+    const example = 'node_modules/deepbreath/examples/classify.mjs';
+    const failed = await run(process.execPath, [example, '--weights', 'deepbreath.safetensors', 'bad.png', 'drawn.png'], { cwd: broken.folder })
+      .then(() => assert.fail('it answered'), (error) => error);
+    assert.equal(failed.code, 2);
+    assert.match(failed.stderr, /^panic: bad\.png: /m);
+    assert.equal(JSON.parse(failed.stdout).file, 'drawn.png');
+  } finally {
+    broken.remove();
+  }
 });
 
 /** Compiles files of the project as a user would. @param {Record<string, string>} sources @param {object} [options] */

@@ -29,6 +29,8 @@ const LESSONS = {
   border: 'The border shows how a film was cut and scanned, and no lung disease. A large change means that it was used.',
 };
 
+/** From this probability on a network counts as sure. */
+const SURE = 0.8;
 /** Share of the brush's radius that an arrow key moves it. */
 const KEY_STEP = 0.5;
 /** Milliseconds without a new number before one is read out. */
@@ -185,7 +187,7 @@ export class Lab {
     for (const id of ['lab-own', 'lab-other']) element(id, HTMLElement).replaceChildren();
     for (const id of ['lab-live', 'lab-lesson']) element(id, HTMLElement).textContent = '';
     element('lab-verdict', HTMLElement).textContent = 'Reading the film for the lab.';
-    element('lab-gate', HTMLElement).hidden = true;
+    for (const id of ['lab-gate', 'lab-own-sure', 'lab-other-sure']) element(id, HTMLElement).hidden = true;
     this.#choose('nothing');
     this.#draw();
     if (this.#active) void this.#begin();
@@ -326,10 +328,22 @@ export class Lab {
     element('lab-live', HTMLElement).textContent = area === 0 ? '' : changes
       .map(({ label, probability, was }) => `${findingName(label)} ${Math.round(100 * was)} → ${Math.round(100 * probability)}`).join(' · ');
     element('lab-lesson', HTMLElement).textContent = (area > 0 && LESSONS[part]) || '';
+    this.#tellSure('own', this.#own, part);
+    this.#tellSure('other', this.#other, part);
     element('lab-gate', HTMLElement).hidden = !after.refused;
     element('lab-gate', HTMLElement).textContent = before.refused
       ? 'The page refuses this image even uncovered: it does not look like a frontal chest X-ray. The numbers are shown here all the same, for the experiment.'
       : 'With these parts covered the page would refuse the image. The numbers are shown here all the same, for the experiment.';
+  }
+
+  /** A network that stays sure of the same label without the lungs did not need them. @param {string} which @param {Subject | undefined} subject @param {string} part */
+  #tellSure(which, subject, part) {
+    const highest = (/** @type {Judged | undefined} */ judged) => judged?.findings.toSorted((a, b) => b.probability - a.probability)[0];
+    const [before, after] = [highest(subject?.before), highest(subject?.after)];
+    const sure = part === 'lungs' && before && after && before.label === after.label && Math.min(before.probability, after.probability) >= SURE;
+    const line = element(`lab-${which}-sure`, HTMLElement);
+    line.hidden = !sure;
+    line.textContent = sure ? `It stays sure of ${findingName(after.label)} without the lungs in sight: what it goes by lies elsewhere, or at their edges.` : '';
   }
 
   /** The brush by keys. @param {KeyboardEvent} event */
