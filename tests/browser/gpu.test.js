@@ -50,16 +50,16 @@ after(async () => {
 /** @param {import('playwright-core').Page} page */
 const engine = (page) => page.locator('#engine').textContent();
 
-test('the sealed page answers on the graphics processor, and goes on when that is lost', { skip: NO_GPU, timeout: 300_000 }, async () => {
+test('the sealed page answers on the graphics processor, and goes on when that is lost', { skip: NO_GPU, timeout: 600_000 }, async () => {
   const page = await browser.newPage();
   await page.goto(`${site.url}?backend=cpu`);
   const expected = await ask(await ready(page), film('expected.png'));
   await page.goto(`${site.url}?backend=webgpu`);
-  const app = await ready(page, 200_000);
+  const app = await ready(page, 400_000);
   await becomes(() => engine(page), 'Graphics processor (WebGPU): asked for.');
 
   const compare = async (/** @type {string} */ name, /** @type {RegExp} */ backend) => {
-    const { error, facts, probabilities } = await ask(app, film(name), 200_000);
+    const { error, facts, probabilities } = await ask(app, film(name), 400_000);
     assert.equal(error, undefined);
     assert.match(facts, backend);
     for (const [label, probability] of Object.entries(expected.probabilities)) {
