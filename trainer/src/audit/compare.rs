@@ -199,7 +199,7 @@ fn lesson(reports: &[AuditReport], pair: &str) -> String {
          patients of the same hospitals, the figures are {whole}. Nothing in these figures says how they come about.</li>\n\
          <li><b>Take away what should matter.</b> If the answer stays right when the lungs are gone, it never needed them. \
          With the border of the film alone, which holds no lung at all: {border}. A coin has 0.50.</li>\n<li><b>Ask where \
-         the two labels come from.</b> In the tutorial every COVID-19 film is an adult's from journals and websites, every \
+         the two labels come from.</b> In the tutorial every COVID-19 film comes from journals and websites, every \
          normal film a child's from one hospital. Telling these two worlds apart is easy, and looks like medicine.</li>\n\
          <li><b>Go to another hospital.</b> The lowest figure at a source that training never saw: {lowest}. This is the \
          figure that a patient elsewhere would get.</li>\n<li><b>Test your own.</b> <code>trainer audit</code> makes this \
