@@ -1,19 +1,13 @@
 //! The ways in which an audit shows a film to the network: whole, and with something taken away.
 
 use deepbreath::Radiograph;
-use deepbreath::mask::Mask;
+use deepbreath::mask::{BORDER, CORNER, Mask, OUTLINE};
 use deepbreath::preprocess::{ModelInput, PREPROCESSING, SIDE, resize};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use crate::sampler::stream;
 
-/// Part of the side that counts as border, as in the tutorial's control.
-const BORDER: f32 = 0.1;
-/// Part of the width and height that counts as a corner.
-const CORNER: f32 = 0.18;
-/// Cells that are lung by at least this are inside the outline.
-const OUTLINE: f32 = 0.5;
 /// Share of films on which a cell is lung, from which on the block over the chest reaches it.
 const OFTEN: f32 = 0.3;
 /// Cells a side of what is left of a blurred film.
