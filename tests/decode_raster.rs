@@ -118,6 +118,63 @@ fn palette_alpha_and_colour_follow_their_rules() {
     assert_eq!(Radiograph::decode("float.tif", &bytes).unwrap_err().code(), "unsupported-image");
 }
 
+/// A TIFF of one strip in JPEG compression: tags of TIFF 6.0 and of its Technical Note 2.
+fn jpeg_tiff(jpeg: &[u8], side: u16, channels: u16) -> Vec<u8> {
+    const SHORT: u16 = 3;
+    const LONG: u16 = 4;
+    let photometric = if channels == 1 { 1 } else { 2 };
+    let entries = [
+        (256, SHORT, 1, u32::from(side)),
+        (257, SHORT, 1, u32::from(side)),
+        // Bits of the samples: beside the entry where there are several.
+        (258, SHORT, u32::from(channels), if channels == 1 { 8 } else { 8 + 2 + 9 * 12 + 4 }),
+        (259, SHORT, 1, 7),
+        (262, SHORT, 1, photometric),
+        (273, LONG, 1, 8 + 2 + 9 * 12 + 4 + 6),
+        (277, SHORT, 1, u32::from(channels)),
+        (278, SHORT, 1, u32::from(side)),
+        (279, LONG, 1, jpeg.len() as u32),
+    ];
+    let mut bytes = b"II*\0\x08\0\0\0".to_vec();
+    bytes.extend((entries.len() as u16).to_le_bytes());
+    for (tag, kind, count, value) in entries {
+        bytes.extend(u16::to_le_bytes(tag));
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend(u32::to_le_bytes(count));
+        bytes.extend(u32::to_le_bytes(value));
+    }
+    bytes.extend([0, 0, 0, 0, 8, 0, 8, 0, 8, 0]);
+    bytes.extend(jpeg);
+    bytes
+}
+
+#[test]
+fn jpeg_compressed_tiff_has_the_samples_of_its_jpeg() {
+    use jpeg_encoder::{ColorType, Encoder};
+    let pattern = (0..64_u8).flat_map(|i| [i * 4, 255 - i * 2, i]).collect::<Vec<_>>();
+    for (color, channels) in [(ColorType::Luma, 1), (ColorType::Rgb, 3)] {
+        let mut jpeg = Vec::new();
+        let encoder = Encoder::new(&mut jpeg, 100);
+        encoder.encode(&pattern[..64 * channels], 8, 8, color).expect("encodes");
+        let film = decode(&jpeg_tiff(&jpeg, 8, channels as u16));
+        assert_eq!((film.provenance.format.as_str(), film.provenance.channels), ("tiff", channels as u16));
+        // A file that says RGB is taken at its word, though this encoder stores luma and chroma.
+        let mut plain = jpeg_decoder::Decoder::new(jpeg.as_slice());
+        plain.read_info().expect("a header");
+        if channels == 3 {
+            plain.set_color_transform(jpeg_decoder::ColorTransform::RGB);
+        }
+        let stored = plain.decode().expect("decodes");
+        let luma = |p: &[u8]| (299.0 * f64::from(p[0]) + 587.0 * f64::from(p[1]) + 114.0 * f64::from(p[2])) / 255_000.0;
+        let grey = |p: &[u8]| if channels == 1 { f64::from(p[0]) / 255.0 } else { luma(p) };
+        let expected = stored.chunks(channels).map(|p| grey(p) as f32).collect::<Vec<_>>();
+        let difference = film.pixels.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(difference < 1e-6, "{channels} channels: {difference}");
+        let cut = Radiograph::decode("cut.tif", &jpeg_tiff(&jpeg[..40], 8, channels as u16)).unwrap_err();
+        assert!(matches!(cut.code(), "corrupt" | "truncated"), "{cut}");
+    }
+}
+
 /// A JPEG of 16 x 16 pixels in two flat halves, left `left` and right `right`; returns the decoded means of the halves.
 fn jpeg_halves(
     color: jpeg_encoder::ColorType,

@@ -1,45 +1,51 @@
 //! The few attributes that an image needs, cut out of a DICOM file before anything is parsed.
 //!
 //! A walk over the element headers checks every length against the bytes that are there and every nesting against a
-//! depth, allocates nothing of a declared size, and copies only the elements of [`READ`] into a small data set, which
-//! dicom-rs then parses. So no patient data ever enters an object of this program, and no hostile length or nesting
-//! reaches the parser. The pixel data stay where they are, as slices.
+//! depth, allocates nothing of a declared size, and turns only the elements of [`READ`] into values of dicom-rs. So no
+//! patient data ever enters an object of this program, and no hostile length or nesting reaches any parser. The pixel
+//! data stay where they are, as slices.
+//!
+//! Not read by `dicom-object`: its dictionary of 5,000 attributes and its character tables would be a sixth of what a
+//! visitor downloads, for two dozen attributes that are numbers and codes.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::Range;
 
-use dicom_core::Tag;
+use dicom_core::{PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::InMemDicomObject;
 use dicom_transfer_syntax_registry::entries;
 
 use crate::Error;
 use crate::radiograph::MAX_PIXELS;
 
-/// Everything that is read from a data set, beside the pixel data; nothing here identifies a person.
-const READ: [Tag; 21] = [
-    tags::MODALITY,
-    tags::VIEW_POSITION,
-    tags::SAMPLES_PER_PIXEL,
-    tags::PHOTOMETRIC_INTERPRETATION,
-    tags::PLANAR_CONFIGURATION,
-    tags::NUMBER_OF_FRAMES,
-    tags::ROWS,
-    tags::COLUMNS,
-    tags::BITS_ALLOCATED,
-    tags::BITS_STORED,
-    tags::HIGH_BIT,
-    tags::PIXEL_REPRESENTATION,
-    tags::PIXEL_PADDING_VALUE,
-    tags::PIXEL_PADDING_RANGE_LIMIT,
-    tags::WINDOW_CENTER,
-    tags::WINDOW_WIDTH,
-    tags::RESCALE_INTERCEPT,
-    tags::RESCALE_SLOPE,
-    tags::VOILUT_FUNCTION,
-    tags::MODALITY_LUT_SEQUENCE,
-    tags::VOILUT_SEQUENCE,
+/// Everything that is read from a data set, beside the pixel data, with its value representation (PS3.6, 6; of US or SS,
+/// the first); nothing here identifies a person.
+const READ: [(Tag, VR); 23] = [
+    (tags::MODALITY, VR::CS),
+    (tags::VIEW_POSITION, VR::CS),
+    (tags::SAMPLES_PER_PIXEL, VR::US),
+    (tags::PHOTOMETRIC_INTERPRETATION, VR::CS),
+    (tags::PLANAR_CONFIGURATION, VR::US),
+    (tags::NUMBER_OF_FRAMES, VR::IS),
+    (tags::ROWS, VR::US),
+    (tags::COLUMNS, VR::US),
+    (tags::BITS_ALLOCATED, VR::US),
+    (tags::BITS_STORED, VR::US),
+    (tags::HIGH_BIT, VR::US),
+    (tags::PIXEL_REPRESENTATION, VR::US),
+    (tags::PIXEL_PADDING_VALUE, VR::US),
+    (tags::PIXEL_PADDING_RANGE_LIMIT, VR::US),
+    (tags::WINDOW_CENTER, VR::DS),
+    (tags::WINDOW_WIDTH, VR::DS),
+    (tags::RESCALE_INTERCEPT, VR::DS),
+    (tags::RESCALE_SLOPE, VR::DS),
+    (tags::VOILUT_FUNCTION, VR::CS),
+    (tags::MODALITY_LUT_SEQUENCE, VR::SQ),
+    (tags::VOILUT_SEQUENCE, VR::SQ),
+    (tags::LUT_DESCRIPTOR, VR::US),
+    (tags::LUT_DATA, VR::OW),
 ];
 
 /// Deepest nesting of sequences; real films nest four or five.
@@ -66,7 +72,7 @@ const PIXEL_DATA: (u16, u16) = (0x7FE0, 0x0010);
 /// A DICOM file taken apart.
 pub(super) struct Dataset<'a> {
     pub(super) transfer_syntax: String,
-    pub(super) attributes: InMemDicomObject,
+    pub(super) attributes: Object,
     /// Bytes of the data set: those of the file, or what they unpack to.
     bytes: Cow<'a, [u8]>,
     pixel_data: PixelRange,
@@ -78,6 +84,17 @@ enum PixelRange {
     Float,
     Native { value: Range<usize>, words: bool },
     Encapsulated(Vec<Range<usize>>),
+}
+
+/// Attributes of one data set or item.
+pub(super) type Values = BTreeMap<Tag, PrimitiveValue>;
+
+/// The elements of [`READ`] in a file.
+#[derive(Default)]
+pub(super) struct Object {
+    pub(super) values: Values,
+    /// The first item of each sequence that has one.
+    pub(super) items: BTreeMap<Tag, Values>,
 }
 
 /// Where the samples are.
@@ -133,16 +150,7 @@ pub(super) fn read<'a>(file: &str, bytes: &'a [u8]) -> Result<Dataset<'a>, Error
     };
     let explicit = transfer_syntax != uids::IMPLICIT_VR_LITTLE_ENDIAN;
     let big_endian = transfer_syntax == entries::EXPLICIT_VR_BIG_ENDIAN.uid();
-    let (filtered, pixel_data) = Walker { file, bytes: &bytes, at: 0, explicit, big_endian }.cut()?;
-    let syntax = match (explicit, big_endian) {
-        (false, _) => entries::IMPLICIT_VR_LITTLE_ENDIAN.erased(),
-        (true, false) => entries::EXPLICIT_VR_LITTLE_ENDIAN.erased(),
-        (true, true) => entries::EXPLICIT_VR_BIG_ENDIAN.erased(),
-    };
-    let attributes = InMemDicomObject::read_dataset_with_ts(&*filtered, &syntax).map_err(|_| Error::Corrupt {
-        file: file.into(),
-        reason: "an attribute of the image does not fit its value representation".into(),
-    })?;
+    let (attributes, pixel_data) = Walker { file, bytes: &bytes, at: 0, explicit, big_endian }.cut()?;
     Ok(Dataset { transfer_syntax, attributes, bytes, pixel_data, big_endian })
 }
 
@@ -161,13 +169,17 @@ fn inflate(file: &str, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// One element: where it stands and where its value is, in bytes of the data set.
+/// The value representation that the standard gives an element of [`READ`].
+fn usual_vr(tag: Tag) -> Option<VR> {
+    READ.iter().find(|(read, _)| *read == tag).map(|&(_, vr)| vr)
+}
+
+/// One element: where its value is, in bytes of the data set, and how that is to be read.
 struct Element {
-    whole: Range<usize>,
+    vr: Option<VR>,
     value: Range<usize>,
-    words: bool,
     /// Items of encapsulated pixel data.
-    items: Vec<Range<usize>>,
+    fragments: Vec<Range<usize>>,
 }
 
 struct Walker<'a> {
@@ -179,32 +191,100 @@ struct Walker<'a> {
 }
 
 impl Walker<'_> {
-    /// The elements of [`READ`] in one buffer, and the place of the pixel data.
-    fn cut(mut self) -> Result<(Vec<u8>, PixelRange), Error> {
-        let mut filtered = Vec::new();
+    /// The elements of [`READ`], and the place of the pixel data.
+    fn cut(mut self) -> Result<(Object, PixelRange), Error> {
+        let mut object = Object::default();
         while self.at < self.bytes.len() {
             // Data set trailing padding and anything after the pixel data are of no use here.
             let tag = self.peek_tag()?;
             if tag == (0x7FE0, 0x0008) || tag == (0x7FE0, 0x0009) {
-                return Ok((filtered, PixelRange::Float));
+                return Ok((object, PixelRange::Float));
             }
             let element = self.element()?;
             if tag == PIXEL_DATA {
-                let range = if element.items.is_empty() {
-                    PixelRange::Native { value: element.value, words: element.words }
+                let range = if element.fragments.is_empty() {
+                    PixelRange::Native { value: element.value, words: element.vr != Some(VR::OB) }
                 } else {
-                    PixelRange::Encapsulated(element.items)
+                    PixelRange::Encapsulated(element.fragments)
                 };
-                return Ok((filtered, range));
+                return Ok((object, range));
             }
-            if READ.contains(&Tag(tag.0, tag.1)) {
-                if element.whole.len() > MAX_ELEMENT_BYTES {
-                    return Err(self.corrupt(&format!("attribute ({:04X},{:04X}) is oversized", tag.0, tag.1)));
+            self.read(Tag(tag.0, tag.1), element, &mut object)?;
+        }
+        Ok((object, PixelRange::Missing))
+    }
+
+    /// Puts an element into `object` if it is one of [`READ`].
+    fn read(&self, tag: Tag, element: Element, object: &mut Object) -> Result<(), Error> {
+        match usual_vr(tag) {
+            None => {}
+            Some(VR::SQ) => {
+                let items = Walker { bytes: &self.bytes[..element.value.end], at: element.value.start, ..*self };
+                if let Some(item) = items.within(element.vr).first_item()? {
+                    object.items.insert(tag, item);
                 }
-                filtered.extend_from_slice(&self.bytes[element.whole]);
+            }
+            Some(usual) => {
+                object.values.insert(tag, self.value(tag, usual, element)?);
             }
         }
-        Ok((filtered, PixelRange::Missing))
+        Ok(())
+    }
+
+    /// The value of an element that is a number or a code. Numbers as text stay text: dicom-rs converts them.
+    fn value(&self, tag: Tag, usual: VR, element: Element) -> Result<PrimitiveValue, Error> {
+        let bytes = &self.bytes[element.value];
+        if bytes.len() > MAX_ELEMENT_BYTES {
+            return Err(self.corrupt(&format!("attribute {tag} is oversized")));
+        }
+        let words = || {
+            let (pairs, rest) = bytes.as_chunks::<2>();
+            let word =
+                |pair: &[u8; 2]| if self.big_endian { u16::from_be_bytes(*pair) } else { u16::from_le_bytes(*pair) };
+            match rest {
+                [] => Ok(pairs.iter().map(word)),
+                _ => Err(self.corrupt("an attribute of the image does not fit its value representation")),
+            }
+        };
+        Ok(match element.vr.filter(|&vr| vr != VR::UN).unwrap_or(usual) {
+            VR::US | VR::OW => PrimitiveValue::U16(words()?.collect()),
+            VR::SS => PrimitiveValue::I16(words()?.map(|word| word as i16).collect()),
+            VR::OB => PrimitiveValue::U8(bytes.into()),
+            _ => PrimitiveValue::Strs(String::from_utf8_lossy(bytes).split('\\').map(str::to_owned).collect()),
+        })
+    }
+
+    /// The elements of [`READ`] in the first item of the sequence that begins here.
+    fn first_item(mut self) -> Result<Option<Values>, Error> {
+        if self.at == self.bytes.len() {
+            return Ok(None);
+        }
+        let stop = match (self.tag()?, self.u32()?) {
+            (SEQUENCE_END, _) => return Ok(None),
+            (ITEM, UNDEFINED) => self.bytes.len(),
+            (ITEM, length) => self.end_of(length)?,
+            _ => return Err(self.no_items()),
+        };
+        let mut values = Values::new();
+        while self.at < stop {
+            let tag = self.peek_tag()?;
+            if tag == ITEM_END {
+                break;
+            }
+            let (tag, element) = (Tag(tag.0, tag.1), self.nested_element(1)?);
+            // Sequences within sequences are of no use here.
+            if let Some(usual) = usual_vr(tag).filter(|&vr| vr != VR::SQ) {
+                values.insert(tag, self.value(tag, usual, element)?);
+            }
+        }
+        Ok(Some(values))
+    }
+
+    /// This walker for the items of an element of the value representation `vr`: within UN, they are implicit little
+    /// endian (PS3.5, 6.2.2, note 2).
+    fn within(&self, vr: Option<VR>) -> Self {
+        let plain = vr != Some(VR::UN);
+        Walker { explicit: self.explicit && plain, big_endian: self.big_endian && plain, ..*self }
     }
 
     /// Steps over one element, at the top level.
@@ -213,44 +293,29 @@ impl Walker<'_> {
     }
 
     fn nested_element(&mut self, depth: usize) -> Result<Element, Error> {
-        let start = self.at;
         let tag = self.tag()?;
         let (vr, length) = self.vr_and_length()?;
-        let begin = self.at;
-        let mut items = Vec::new();
+        let start = self.at;
+        let mut fragments = Vec::new();
         if length == UNDEFINED {
-            // Within UN of undefined length, the items are implicit little endian (PS3.5, 6.2.2, note 2).
-            let outer = (self.explicit, self.big_endian);
-            if vr == Some(*b"UN") {
-                (self.explicit, self.big_endian) = (false, false);
-            }
-            self.items(None, depth, if tag == PIXEL_DATA { Some(&mut items) } else { None })?;
-            (self.explicit, self.big_endian) = outer;
+            let mut items = self.within(vr);
+            items.items(depth, if tag == PIXEL_DATA { Some(&mut fragments) } else { None })?;
+            self.at = items.at;
         } else {
-            let end = self.end_of(length)?;
-            if READ.contains(&Tag(tag.0, tag.1)) && matches!(tag.1, 0x3000 | 0x3010) {
-                self.items(Some(end), depth, None)?;
-            }
-            self.at = end;
+            self.at = self.end_of(length)?;
         }
-        let words = !matches!(vr, Some([b'O', b'B']));
-        Ok(Element { whole: start..self.at, value: begin..self.at, words, items })
+        Ok(Element { vr, value: start..self.at, fragments })
     }
 
-    /// Steps over items up to `end`, or to the delimiter; lists their ranges if they are fragments.
-    fn items(
-        &mut self,
-        end: Option<usize>,
-        depth: usize,
-        mut fragments: Option<&mut Vec<Range<usize>>>,
-    ) -> Result<(), Error> {
+    /// Steps over items, to the delimiter; lists their ranges if they are fragments.
+    fn items(&mut self, depth: usize, mut fragments: Option<&mut Vec<Range<usize>>>) -> Result<(), Error> {
         if depth >= MAX_DEPTH {
             return Err(self.corrupt(&format!("sequences nest deeper than {MAX_DEPTH}")));
         }
-        while end.is_none_or(|end| self.at < end) {
+        loop {
             let (tag, length) = (self.tag()?, self.u32()?);
             match (tag, length) {
-                (SEQUENCE_END, _) if end.is_none() => return Ok(()),
+                (SEQUENCE_END, _) => return Ok(()),
                 (ITEM, UNDEFINED) if fragments.is_none() => {
                     while self.peek_tag()? != ITEM_END {
                         self.nested_element(depth + 1)?;
@@ -261,17 +326,12 @@ impl Walker<'_> {
                     let stop = self.end_of(length)?;
                     if let Some(list) = fragments.as_deref_mut() {
                         list.push(self.at..stop);
-                    } else if end.is_some() {
-                        while self.at < stop {
-                            self.nested_element(depth + 1)?;
-                        }
                     }
                     self.at = stop;
                 }
-                _ => return Err(self.corrupt("a sequence holds something else than items")),
+                _ => return Err(self.no_items()),
             }
         }
-        Ok(())
     }
 
     fn end_of(&self, length: u32) -> Result<usize, Error> {
@@ -310,20 +370,27 @@ impl Walker<'_> {
         Ok(tag)
     }
 
-    fn vr_and_length(&mut self) -> Result<(Option<[u8; 2]>, u32), Error> {
+    /// The value representation, if the transfer syntax writes it, and the length.
+    fn vr_and_length(&mut self) -> Result<(Option<VR>, u32), Error> {
         if !self.explicit {
             return Ok((None, self.u32()?));
         }
-        let vr: [u8; 2] = self.take()?;
-        if !vr.iter().all(u8::is_ascii_uppercase) {
+        let code: [u8; 2] = self.take()?;
+        if !code.iter().all(u8::is_ascii_uppercase) {
             return Err(self.corrupt("an element has no value representation"));
         }
-        if LONG.contains(&&vr) {
+        // A code of a later edition is read as unknown.
+        let vr = Some(VR::from_binary(code).unwrap_or(VR::UN));
+        if LONG.contains(&&code) {
             self.at += 2;
-            Ok((Some(vr), self.u32()?))
+            Ok((vr, self.u32()?))
         } else {
-            Ok((Some(vr), self.u16()?.into()))
+            Ok((vr, self.u16()?.into()))
         }
+    }
+
+    fn no_items(&self) -> Error {
+        self.corrupt("a sequence holds something else than items")
     }
 
     fn corrupt(&self, reason: &str) -> Error {

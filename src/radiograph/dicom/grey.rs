@@ -32,17 +32,14 @@ impl Lut {
 
     /// The first table of a sequence; `signed` says how the first input is to be read.
     fn read(attributes: &Attributes<'_>, sequence: Tag, signed: bool) -> Result<Option<Self>, Error> {
-        let Some(items) = attributes.object.get(sequence).and_then(|element| element.items()) else {
-            return Ok(None);
-        };
-        let Some(item) = items.first() else {
+        let Some(item) = attributes.object.items.get(&sequence) else {
             return Ok(None);
         };
         let corrupt = |what: &str| Error::Corrupt {
             file: attributes.file.into(),
             reason: format!("lookup table ({:04X},{:04X}): {what}", sequence.group(), sequence.element()),
         };
-        let descriptor = item.get(tags::LUT_DESCRIPTOR).and_then(|element| element.to_multi_int::<i64>().ok());
+        let descriptor = item.get(&tags::LUT_DESCRIPTOR).and_then(|value| value.to_multi_int::<i64>().ok());
         let Some(&[count, first, bits]) = descriptor.as_deref() else {
             return Err(corrupt("no descriptor"));
         };
@@ -52,7 +49,7 @@ impl Lut {
         if !(8..=16).contains(&bits) {
             return Err(corrupt("entries of neither 8 nor up to 16 bits"));
         }
-        let data = item.get(tags::LUT_DATA).ok_or_else(|| corrupt("no data"))?;
+        let data = item.get(&tags::LUT_DATA).ok_or_else(|| corrupt("no data"))?;
         let mut entries: Vec<u16> = match data.to_multi_int::<i64>() {
             Ok(words) => words.iter().map(|&word| word as u16).collect(),
             Err(_) => return Err(corrupt("data are no words")),

@@ -1,4 +1,4 @@
-//! DICOM to one grey plane: dicom-rs parses the attributes, codecs give the samples of the first frame, and the grey
+//! DICOM to one grey plane: dicom-rs converts the attributes, codecs give the samples of the first frame, and the grey
 //! stages of PS3.3 (modality LUT, VOI LUT, presentation) are applied here.
 
 mod dataset;
@@ -8,9 +8,8 @@ mod rle;
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
-use dicom_object::InMemDicomObject;
 
-use self::dataset::{Dataset, PixelData};
+use self::dataset::{Dataset, Object, PixelData};
 use self::frame::{Colour, Frame, Layout};
 use super::raster::Plane;
 use super::{GreyMapping, Photometric, Provenance, Radiograph, ViewPosition, check_size, polarity};
@@ -72,24 +71,24 @@ pub(super) fn decode(file: &str, bytes: &[u8]) -> Result<Radiograph, Error> {
 /// Typed access to the attributes that were cut out of the file.
 struct Attributes<'a> {
     file: &'a str,
-    object: &'a InMemDicomObject,
+    object: &'a Object,
 }
 
 impl Attributes<'_> {
     /// The first value of an integer attribute.
     fn integer(&self, tag: Tag) -> Option<i64> {
-        self.object.get(tag)?.to_int::<i64>().ok()
+        self.object.values.get(&tag)?.to_int::<i64>().ok()
     }
 
     /// All values of a decimal attribute; none if one of them is no finite number.
     fn numbers(&self, tag: Tag) -> Vec<f64> {
-        let values = self.object.get(tag).and_then(|element| element.to_multi_float64().ok()).unwrap_or_default();
+        let values = self.object.values.get(&tag).and_then(|value| value.to_multi_float64().ok()).unwrap_or_default();
         if values.iter().all(|value| value.is_finite()) { values } else { Vec::new() }
     }
 
     /// A code string, e.g. `MONOCHROME2`.
     fn code(&self, tag: Tag) -> Option<String> {
-        let text = self.object.get(tag)?.to_str().ok()?;
+        let text = self.object.values.get(&tag)?.to_str();
         let first = text.split('\\').next()?.trim_matches(['\0', ' ']).to_ascii_uppercase();
         (!first.is_empty()).then_some(first)
     }
