@@ -32,6 +32,37 @@ pub struct Classifier {
     gate: Option<(Tensor<2>, Tensor<1>)>,
 }
 
+/// An image file as the network sees it: all that [`Classifier::assess`] needs of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Film {
+    /// Name of the image, as given.
+    pub file: String,
+    /// What reaches the network.
+    pub input: ModelInput,
+    /// How the image was read.
+    pub provenance: Provenance,
+    /// Time from bytes to `Radiograph`, in milliseconds.
+    pub decode: f64,
+    /// Time from `Radiograph` to `ModelInput`, in milliseconds.
+    pub preprocess: f64,
+}
+
+impl Film {
+    /// Decodes and preprocesses an image file; `file` only names it.
+    ///
+    /// # Errors
+    /// Those of [`Radiograph::decode`].
+    pub fn read(file: &str, bytes: &[u8]) -> Result<Self, Error> {
+        let lap = Instant::now();
+        let radiograph = Radiograph::decode(file, bytes)?;
+        let decode = milliseconds(lap);
+        let lap = Instant::now();
+        let input = ModelInput::from_radiograph(&radiograph);
+        let preprocess = milliseconds(lap);
+        Ok(Self { file: file.into(), input, provenance: radiograph.provenance, decode, preprocess })
+    }
+}
+
 /// What to compute besides the probabilities.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -196,30 +227,21 @@ impl Classifier {
     /// The whole answer for the image file `bytes`; `file` only names it.
     ///
     /// # Errors
-    /// Those of [`Radiograph::decode`] and of [`Self::logits`].
+    /// Those of [`Film::read`] and of [`Self::logits`].
     pub async fn classify(&self, file: &str, bytes: &[u8], options: &Options) -> Result<Assessment, Error> {
-        let start = Instant::now();
-        let radiograph = Radiograph::decode(file, bytes)?;
-        let decode = milliseconds(start);
-        self.assess(file, radiograph, options, start, decode).await
+        self.assess(Film::read(file, bytes)?, options).await
     }
 
-    async fn assess(
-        &self,
-        file: &str,
-        radiograph: Radiograph,
-        options: &Options,
-        start: Instant,
-        decode: f64,
-    ) -> Result<Assessment, Error> {
-        let lap = Instant::now();
-        let input = ModelInput::from_radiograph(&radiograph);
-        let preprocess = milliseconds(lap);
-
-        let lap = Instant::now();
+    /// The whole answer for an image that is read already.
+    ///
+    /// # Errors
+    /// Those of [`Self::logits`].
+    pub async fn assess(&self, film: Film, options: &Options) -> Result<Assessment, Error> {
+        let start = Instant::now();
+        let Film { file, input, provenance, decode, preprocess } = film;
         let output = self.model.forward(input.to_tensor(&self.device));
         let judgement = self.judgements(&output, std::slice::from_ref(&input)).await?.remove(0);
-        let forward = milliseconds(lap);
+        let forward = milliseconds(start);
 
         let lap = Instant::now();
         let Decision { probabilities, prediction_set, call, refused, reasons } = decide(&judgement, &self.metadata);
@@ -228,16 +250,16 @@ impl Classifier {
 
         let findings = self.metadata.classes.iter().cloned().zip(probabilities);
         Ok(Assessment {
-            file: file.into(),
+            file,
             findings: findings.map(|(label, probability)| Finding { label, probability }).collect(),
             prediction_set,
             call,
             refused,
             reasons,
-            provenance: radiograph.provenance,
+            provenance,
             saliency,
             backend: self.backend.clone(),
-            timings: Timings { decode, preprocess, forward, explain, total: milliseconds(start) },
+            timings: Timings { decode, preprocess, forward, explain, total: decode + preprocess + milliseconds(start) },
             weights: self.id.clone(),
         })
     }

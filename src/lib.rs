@@ -16,7 +16,7 @@ pub mod saliency;
 pub mod web;
 pub mod weights;
 
-pub use classifier::{Assessment, Classifier, Options};
+pub use classifier::{Assessment, Classifier, Film, Options};
 pub use decision::Judgement;
 pub use error::Error;
 pub use mask::Mask;

@@ -3,9 +3,12 @@
 //! Nothing here decides anything. Bytes come in, the [`crate::Classifier`] answers, and the answer leaves as a plain
 //! object; a failure leaves as an `Error` named `DeepbreathError` with the stable `code` of [`crate::Error::code`].
 //!
-//! The crate becomes two modules with the same exports: with the feature `webgpu` the network runs on the GPU, without
-//! it on the processor.
+//! The crate becomes two modules with the same [`Classifier`](WebClassifier): with the feature `webgpu` the network runs
+//! on the GPU, without it on the processor. Image files are read by the second one only, for both: whoever has a GPU has
+//! a processor, and the decoders need not be downloaded twice.
 
+#[cfg(not(feature = "webgpu"))]
+pub mod files;
 #[cfg(feature = "webgpu")]
 mod gpu;
 
@@ -14,20 +17,17 @@ use std::future::Future;
 #[cfg(not(feature = "webgpu"))]
 use burn::tensor::Device;
 use js_sys::{JSON, Object, Reflect};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
 use crate::classifier::Finding;
 use crate::decision::{Decision, decide};
-use crate::mask::{BORDER, CORNER, Mask, OUTLINE};
-use crate::preprocess::{ModelInput, SIDE, resize};
+use crate::mask::Mask;
+use crate::preprocess::{ModelInput, SIDE};
 use crate::radiograph::Provenance;
 use crate::weights::{Metadata, Weights};
-use crate::{Classifier, Error, Options, Radiograph};
-
-/// Longest side of a [`Preview`], in pixels: enough for a large screen, small enough for any picture memory.
-const PREVIEW_SIDE: usize = 1024;
+use crate::{Classifier, Error, Film, Options, Radiograph};
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = include_str!("web.d.ts");
@@ -41,6 +41,11 @@ extern "C" {
     /// `ClassifyOptions` of `web.d.ts`, or undefined.
     #[wasm_bindgen(typescript_type = "ClassifyOptions | undefined")]
     pub type JsOptions;
+
+    /// What there is to know of a film besides its values; opaque.
+    #[derive(Clone)]
+    #[wasm_bindgen(typescript_type = "object")]
+    pub type JsFilm;
 
     /// What the network makes of a film with parts covered; `Judged` of `web.d.ts`.
     #[wasm_bindgen(typescript_type = "Judged")]
@@ -135,18 +140,19 @@ impl WebClassifier {
         self.wait(self.classifier.warm_up()).await
     }
 
-    /// Classifies an image file from its bytes. `file` names it in messages and in the answer.
+    /// Answers for an image file that is read: `film` and `values` of its `Film`.
     ///
     /// # Errors
-    /// A `DeepbreathError` when the bytes are no readable image; `device-lost` when the GPU fails.
-    pub async fn classify(&self, file: &str, bytes: &[u8], options: JsOptions) -> Result<JsAssessment, JsValue> {
+    /// A `DeepbreathError`; `device-lost` when the GPU fails.
+    pub async fn assess(&self, film: JsFilm, values: &[f32], options: JsOptions) -> Result<JsAssessment, JsValue> {
+        let film = from_object::<Described>(&film)?.film(values)?;
         let options: JsValue = options.into();
         let options = if options.is_undefined() { Options::default() } else { from_object(&options)? };
-        let assessment = self.wait(self.classifier.classify(file, bytes, &options)).await?;
+        let assessment = self.wait(self.classifier.assess(film, &options)).await?;
         Ok(to_object(&assessment)?.unchecked_into())
     }
 
-    /// What the network makes of a [`Reduced`] film, `SIDE * SIDE` grey values, with the cells covered whose byte in
+    /// What the network makes of a `Reduced` film, `SIDE * SIDE` grey values, with the cells covered whose byte in
     /// `cover` is not 0. The probabilities come also where an image would be refused.
     ///
     /// # Errors
@@ -179,93 +185,32 @@ impl WebClassifier {
     }
 }
 
-/// What the classifier sees of an image file, for the eye: the decoded grey plane at 8 bits.
-#[wasm_bindgen(getter_with_clone)]
-pub struct Preview {
-    /// Columns, in pixels.
-    pub width: u32,
-    /// Rows, in pixels.
-    pub height: u32,
-    /// `height * width` bytes, row-major, 0 black to 255 white.
-    pub grey: Vec<u8>,
+/// A [`Film`] without its values, on its way from the module that reads files to the one that runs the network.
+#[derive(Serialize, Deserialize)]
+struct Described {
+    file: String,
+    blank: bool,
+    provenance: Provenance,
+    decode: f64,
+    preprocess: f64,
 }
 
-/// Decodes an image file for display; large ones are averaged down to at most 1024 pixels a side.
-///
-/// # Errors
-/// A `DeepbreathError` when the bytes are no readable image.
-#[wasm_bindgen]
-pub fn preview(file: &str, bytes: &[u8]) -> Result<Preview, JsValue> {
-    let radiograph = Radiograph::decode(file, bytes).map_err(to_js)?;
-    let step = radiograph.width.max(radiograph.height).div_ceil(PREVIEW_SIDE).max(1);
-    // Rows and columns that do not fill a block are left out; an edge thinner than a block is kept whole.
-    let (width, height) = ((radiograph.width / step).max(1), (radiograph.height / step).max(1));
-    let (columns, rows) = (step.min(radiograph.width), step.min(radiograph.height));
-    let mut grey = Vec::with_capacity(width * height);
-    for y in 0..height {
-        for x in 0..width {
-            let block = (y * rows..(y + 1) * rows).flat_map(|row| {
-                let start = row * radiograph.width + x * columns;
-                &radiograph.pixels[start..start + columns]
-            });
-            let mean = block.sum::<f32>() / (columns * rows) as f32;
-            grey.push((mean * 255.0).round() as u8);
+impl Described {
+    fn film(self, values: &[f32]) -> Result<Film, JsValue> {
+        if values.len() != 3 * SIDE * SIDE {
+            return Err(failure(
+                "options",
+                &format!("a film of {} values instead of 3 x {SIDE} x {SIDE}", values.len()),
+            ));
         }
+        let Self { file, blank, provenance, decode, preprocess } = self;
+        Ok(Film { file, input: ModelInput { values: values.to_vec(), blank }, provenance, decode, preprocess })
     }
-    Ok(Preview { width: width as u32, height: height as u32, grey })
-}
-
-/// A film as small as the network sees it, with ready-made masks for it: `SIDE * SIDE` cells each, row-major.
-#[wasm_bindgen(getter_with_clone)]
-pub struct Reduced {
-    /// Grey values, 0 to 1, for [`WebClassifier::judge`].
-    pub plane: Vec<f32>,
-    /// 1 where the lungs are estimated to lie.
-    pub lungs: Vec<u8>,
-    /// 1 where they are not.
-    pub outside: Vec<u8>,
-    /// 1 in the four corners.
-    pub corners: Vec<u8>,
-    /// 1 where bright marks were laid over the film: letters, side markers.
-    pub marks: Vec<u8>,
-    /// 1 at the four edges.
-    pub border: Vec<u8>,
-}
-
-/// Decodes an image file for experiments that cover parts of it. Judging the plane is judging the film: at this size the
-/// network's own resizing changes nothing.
-///
-/// # Errors
-/// A `DeepbreathError` when the bytes are no readable image.
-#[wasm_bindgen]
-pub fn reduce(file: &str, bytes: &[u8]) -> Result<Reduced, JsValue> {
-    let Radiograph { width, height, pixels, .. } = Radiograph::decode(file, bytes).map_err(to_js)?;
-    let film = reduced(resize(&pixels, width, height, SIDE, SIDE));
-    let cells = |mask: &Mask| mask.cells().iter().map(|covered| u8::from(*covered)).collect();
-    let lungs = Mask::lungs(&film, OUTLINE);
-    Ok(Reduced {
-        lungs: cells(&lungs),
-        outside: cells(&lungs.complement()),
-        corners: cells(&Mask::corners(CORNER)),
-        marks: cells(&Mask::marks(&film)),
-        border: cells(&Mask::frame(BORDER)),
-        plane: film.pixels,
-    })
 }
 
 /// A plane of the network's own size as a film.
 fn reduced(pixels: Vec<f32>) -> Radiograph {
     Radiograph { width: SIDE, height: SIDE, pixels, provenance: Provenance::default() }
-}
-
-/// SHA-256 of what the network sees of an image file, in hexadecimal: equal on every machine, in the browser and outside.
-///
-/// # Errors
-/// A `DeepbreathError` when the bytes are no readable image.
-#[wasm_bindgen(js_name = inputDigest)]
-pub fn input_digest(file: &str, bytes: &[u8]) -> Result<String, JsValue> {
-    let radiograph = Radiograph::decode(file, bytes).map_err(to_js)?;
-    Ok(ModelInput::from_radiograph(&radiograph).digest())
 }
 
 /// Plain data as plain objects: what its JSON text means.

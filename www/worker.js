@@ -47,7 +47,10 @@
 
 /** @type {Assets | undefined} Given by a sealing page. */
 let given;
-/** @type {{ module: Module, classifier: import('./generated/cpu/deepbreath.js').Classifier } | undefined} */
+/**
+ * The network, and the program that reads files: that of the processor, also where the network runs on the GPU.
+ * @type {{ files: Module, classifier: import('./generated/cpu/deepbreath.js').Classifier } | undefined}
+ */
 let engine;
 /** @type {string} What the program printed last as an error: the text of a panic. */
 let printed = '';
@@ -59,25 +62,39 @@ function failure(code, message) {
   return Object.assign(new Error(message), { code });
 }
 
+/** @param {Backend} backend */
+const missing = (backend) => failure('no-module', `This copy of deepbreath has no program for ${backend}.`);
+
+/**
+ * @param {Backend} backend
+ * @param {Assets} assets
+ * @returns {Promise<Module>}
+ */
+async function start(backend, assets) {
+  const program = assets.modules[backend];
+  if (!program) throw missing(backend);
+  /** @type {Module} */
+  const module = await import(/* webpackIgnore: true */ /* @vite-ignore */ program.script);
+  await module.default({ module_or_path: program.wasm });
+  return module;
+}
+
 /**
  * @param {Extract<Request, { kind: 'load' }>} request
  * @returns {Promise<Loaded>}
  */
 async function load({ backend, timed, assets = given }) {
-  const program = assets?.modules[backend];
-  if (!assets || !program) throw failure('no-module', `This copy of deepbreath has no program for ${backend}.`);
-  /** @type {Module} */
-  const module = await import(/* webpackIgnore: true */ /* @vite-ignore */ program.script);
-  await module.default({ module_or_path: program.wasm });
-  const classifier = await module.Classifier.load(assets.file, assets.weights);
-  engine = { module, classifier };
+  if (!assets) throw missing(backend);
+  const [files, module] = await Promise.all([...new Set([/** @type {Backend} */ ('cpu'), backend])].map((name) => start(name, assets)));
+  const classifier = await /** @type {Module} */ (module ?? files).Classifier.load(assets.file, assets.weights);
+  engine = { files: /** @type {Module} */ (files), classifier };
   // The known images of the weights: a wrong answer here would be a wrong answer to a film.
   await classifier.verify();
   // Compiles what is left of the shaders, so that the first image need not; the processor has nothing to compile.
   if (backend === 'webgpu') await classifier.warmUp();
-  const start = performance.now();
+  const begin = performance.now();
   if (timed) await classifier.warmUp();
-  return { metadata: classifier.metadata, milliseconds: performance.now() - start };
+  return { metadata: classifier.metadata, milliseconds: performance.now() - begin };
 }
 
 function loaded() {
@@ -94,21 +111,26 @@ async function answer(request) {
     case 'load':
       return load(request);
     case 'preview': {
-      const plane = loaded().module.preview(request.file, request.bytes);
+      const plane = loaded().files.preview(request.file, request.bytes);
       const { width, height, grey } = plane;
       plane.free();
       return { width, height, grey };
     }
     case 'reduce': {
-      const film = loaded().module.reduce(request.file, request.bytes);
+      const film = loaded().files.reduce(request.file, request.bytes);
       const { plane, lungs, outside, corners, marks, border } = film;
       film.free();
       return /** @type {Reduced} */ ({ plane, parts: { lungs, outside, corners, marks, border } });
     }
     case 'judge':
       return loaded().classifier.judge(request.plane, request.bytes);
-    case 'classify':
-      return loaded().classifier.classify(request.file, request.bytes, request.options);
+    case 'classify': {
+      const { files, classifier } = loaded();
+      const image = files.read(request.file, request.bytes);
+      const { film, values } = image;
+      image.free();
+      return classifier.assess(film, values, request.options);
+    }
   }
 }
 

@@ -32,17 +32,17 @@ const GIVEN = {
 
 /** Faults that a program can have, as code at the end of its JavaScript. @type {Record<string, string>} */
 const FAULTS = {
-  panics: `classify = (file) => {
-    if (!file.startsWith('bad')) return real.classify;
+  panics: `assess = ({ file }) => {
+    if (!file.startsWith('bad')) return real.assess;
     console.error('panicked at src/film.rs:1:2:\\nindex out of range\\n\\nStack:');
     throw new WebAssembly.RuntimeError('unreachable');
   };`,
-  'panics-later': `classify = (file) => {
-    if (!file.startsWith('bad')) return real.classify;
+  'panics-later': `assess = ({ file }) => {
+    if (!file.startsWith('bad')) return real.assess;
     setTimeout(() => { throw new WebAssembly.RuntimeError('unreachable'); });
     return () => new Promise(() => {});
   };`,
-  'loses-device': "classify = () => () => Promise.reject(Object.assign(new Error('the device is gone'), { code: 'device-lost' }));",
+  'loses-device': "assess = () => () => Promise.reject(Object.assign(new Error('the device is gone'), { code: 'device-lost' }));",
   'computes-wrongly': "verify = () => () => Promise.reject(Object.assign(new Error('another logit'), { code: 'verification' }));",
   slow: 'warmUp = () => () => new Promise((resolve) => setTimeout(resolve, 2000));',
 };

@@ -89,9 +89,9 @@ test('a program that stops in Node.js is an error of its file, and the next file
   const broken = project();
   try {
     // A panic in the middle of an answer: it settles no promise and comes by as an uncaught error.
-    const fault = `{ const real = Classifier.prototype.classify;
-      Classifier.prototype.classify = function (file, ...rest) {
-        if (file !== 'bad.png') return real.call(this, file, ...rest);
+    const fault = `{ const real = Classifier.prototype.assess;
+      Classifier.prototype.assess = function (film, ...rest) {
+        if (film.file !== 'bad.png') return real.call(this, film, ...rest);
         setTimeout(() => { throw new WebAssembly.RuntimeError('unreachable'); });
         return new Promise(() => {});
       }; }`;

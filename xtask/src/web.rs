@@ -20,8 +20,9 @@ const RELEASED_WEIGHTS: &str = "weights/deepbreath.safetensors";
 /// Weights of the tutorial's recipe for the shortcut lab; a copy of the project without them does without.
 const TUTORIAL_WEIGHTS: &str = "weights/tutorial.safetensors";
 
-/// The wasm modules, by the name of the engine, with the features of the crate. A visitor without a GPU loads the first only.
-pub(crate) const MODULES: [(&str, &str); 2] = [("cpu", "cpu,dicom"), ("webgpu", "webgpu,dicom")];
+/// The wasm modules, by the name of the engine, with the features of the crate. A visitor without a GPU loads the first
+/// only; it reads the files for both.
+pub(crate) const MODULES: [(&str, &str); 2] = [("cpu", "cpu,dicom"), ("webgpu", "webgpu")];
 
 /// What builds a wasm module, besides the features. `--package` keeps the trainer's features out of it.
 pub(crate) const WASM_BUILD: [&str; 8] = [
