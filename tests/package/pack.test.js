@@ -35,8 +35,8 @@ test('npm packs exactly these files, and would publish them', () => {
   const report = JSON.parse(printed);
   const { files } = report.files ? report : report.deepbreath; // npm 10, npm 11
   const names = files.map((/** @type {{ path: string }} */ file) => file.path).sort();
-  const application = ['answer', 'dom', 'measured', 'picture', 'prevalence', 'report', 'saliency', 'viewer', 'words'].map((name) => `app/${name}`);
-  const modules = [...application, 'backend', 'client', 'element', 'engine', 'engines', 'fetch', 'frame-element', 'generated/markup', 'node', 'node-worker', 'programs', 'source', 'trusted', 'worker'];
+  const application = ['answer', 'dom', 'language', 'measured', 'picture', 'prevalence', 'report', 'saliency', 'viewer', 'words', 'words/de', 'words/en', 'words/es', 'words/fr'].map((name) => `app/${name}`);
+  const modules = [...application, 'backend', 'client', 'element', 'engine', 'engines', 'fetch', 'frame-element', 'generated/markup', 'languages', 'node', 'node-worker', 'programs', 'source', 'trusted', 'worker'];
   const programs = ['cpu', 'webgpu'];
   const wanted = [
     ...modules.flatMap((name) => [`${name}.js`, `${name}.d.ts`]).filter((name) => !/^node.*\.d\.ts$/.test(name)),
