@@ -19,6 +19,7 @@ import { ownMarkup } from './trusted.js';
 /** @typedef {import('./client.js').LoadOptions} LoadOptions */
 /** @typedef {import('./client.js').Source} Source */
 /** @typedef {import('./app/language.js').WordKey} WordKey */
+/** @typedef {import('./events.js').DeepBreathEventMap} DeepBreathEventMap */
 
 const BAR = `<div class="bar" part="bar">
   <button id="open" type="button" class="button" part="button"><svg class="icon" aria-hidden="true"><use href="#i-film"/></svg><span data-word="bar.open"></span></button>
@@ -84,7 +85,7 @@ function languageOf(element) {
 }
 
 /** Where there is no document (a server that only renders), the element can be imported but not used. */
-const Base = /** @type {typeof HTMLElement} */ (globalThis.HTMLElement ?? Object);
+const Base = /** @type {new () => import('./events.js').Telling<DeepBreathEventMap> & HTMLElement} */ (globalThis.HTMLElement ?? Object);
 
 /**
  * The element. Attributes: `weights` (address), `backend` (`auto`, `cpu`, `webgpu`), `base` (folder of the package's files),
@@ -376,8 +377,7 @@ export class DeepBreathElement extends Base {
     this.#tell('ready', { backend, weights });
   }
 
-  #changed = (/** @type {Event} */ event) => {
-    const { backend, reason } = /** @type {CustomEvent<import('./client.js').BackendChange>} */ (event).detail;
+  #changed = (/** @type {import('./events.js').ClassifierEventMap['backendchange']} */ { detail: { backend, reason } }) => {
     const words = this.#words;
     announce(words.parts('status.backend', { engine: engineName(backend, words), reason: words.english(reason) }), this.#root);
   };

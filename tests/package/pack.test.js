@@ -41,7 +41,7 @@ test('npm packs exactly these files, and would publish them', () => {
   const wanted = [
     ...modules.flatMap((name) => [`${name}.js`, `${name}.d.ts`]).filter((name) => !/^node.*\.d\.ts$/.test(name)),
     ...programs.flatMap((name) => ['deepbreath.d.ts', 'deepbreath.js', 'deepbreath_bg.wasm'].map((file) => `generated/${name}/${file}`)),
-    'CHANGELOG.md', 'COOKBOOK.md', 'LICENSE-APACHE', 'app/host.d.ts', 'LICENSE-MIT', 'NOTICE', 'README.md', 'deep-breath.d.ts', 'deep-breath-frame.d.ts',
+    'CHANGELOG.md', 'COOKBOOK.md', 'LICENSE-APACHE', 'app/host.d.ts', 'events.d.ts', 'LICENSE-MIT', 'NOTICE', 'README.md', 'deep-breath.d.ts', 'deep-breath-frame.d.ts',
     ...['classify.mjs', 'plain.html', 'react.jsx', 'ten-lines.html'].map((name) => `examples/${name}`), 'package.json',
   ];
   assert.deepEqual(names, wanted.sort());
@@ -122,12 +122,21 @@ async function compile(sources, options = {}) {
 }
 
 const CONSUMER = `
-import { DeepBreathElement } from 'deepbreath/element';
-import { Classifier, DeepbreathError, type Assessment, type ErrorCode, type Progress } from 'deepbreath';
+import { DeepBreathElement, type OwnWords } from 'deepbreath/element';
+import { DeepBreathFrameElement } from 'deepbreath/frame';
+import { Classifier, DeepbreathError, type Assessment, type BackendChange, type ErrorCode, type Progress } from 'deepbreath';
 
 export async function answer(film: File, pixels: ImageData, signal: AbortSignal): Promise<Assessment> {
   const onProgress = ({ loaded, total, stage }: Progress) => console.log(loaded / total, stage);
   const classifier = await Classifier.load({ weights: new URL('https://example.org/w'), backend: 'auto', onProgress, signal });
+  const changed = ({ detail }: CustomEvent<BackendChange>) => console.log(detail.backend, detail.reason.length);
+  classifier.addEventListener('backendchange', changed, { once: true });
+  classifier.addEventListener('backendchange', ({ detail: { backend, reason } }) => console.log(backend === 'cpu', reason));
+  classifier.removeEventListener('backendchange', changed);
+  // @ts-expect-error: the detail is no number
+  classifier.addEventListener('backendchange', ({ detail }: CustomEvent<number>) => console.log(detail));
+  // @ts-expect-error: and has no such field
+  classifier.addEventListener('backendchange', ({ detail }) => console.log(detail.engine));
   const sources = [film, new Blob(), new ArrayBuffer(8), new Uint8Array(8), new URL('https://example.org/f'), pixels];
   try {
     for (const source of sources) await classifier.classify(source, { signal });
@@ -146,9 +155,30 @@ export async function answer(film: File, pixels: ImageData, signal: AbortSignal)
 export function embed(weights: Blob): DeepBreathElement {
   const element = document.createElement('deep-breath');
   element.weights = weights;
-  element.addEventListener('assessment', ({ detail }) => console.log(detail.call));
+  const told = ({ detail }: CustomEvent<Assessment>) => console.log(detail.call);
+  element.addEventListener('assessment', told);
+  element.removeEventListener('assessment', told);
+  element.addEventListener('ready', ({ detail }) => console.log(detail.backend === 'webgpu', detail.weights.classes[0]));
+  element.addEventListener('error', ({ detail }) => console.log(detail.code, detail.message));
+  element.addEventListener('click', ({ clientX }) => console.log(clientX));
+  // @ts-expect-error: an answer is no word
+  element.addEventListener('assessment', ({ detail }: CustomEvent<string>) => console.log(detail));
+  // @ts-expect-error: an error has no such field
+  element.addEventListener('error', ({ detail }) => console.log(detail.status));
   return element;
 }
+
+export function apart(element: DeepBreathFrameElement) {
+  element.addEventListener('error', ({ detail }) => console.log(detail.code));
+  element.addEventListener('assessment', ({ detail }) => console.log(detail.findings.length));
+  // @ts-expect-error: an answer is no word
+  element.addEventListener('assessment', ({ detail }: CustomEvent<string>) => console.log(detail));
+}
+
+const italian: OwnWords = { 'bar.open': 'Apri', 'finding.silicosis': 'Silicosi' };
+DeepBreathElement.define('it', italian);
+// @ts-expect-error: there is no such key
+DeepBreathElement.define('it', { 'bar.opens': 'Apri' });
 
 export const say = ({ findings, call, provenance, timings }: Assessment) =>
   \`\${findings[0]?.label ?? ''} \${call ?? 'no call'} \${provenance.notes.join()} \${timings.total.toFixed()} \${provenance.window?.kind}\`;

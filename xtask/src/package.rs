@@ -77,10 +77,10 @@ fn with_imports(www: &Path) -> Result<BTreeSet<String>> {
     Ok(found)
 }
 
-/// What a module imports or re-exports, at once or later (`import('./later.js')`). The imports of types are in comments.
+/// What a module imports or re-exports, at once or later (`await import('./later.js')`). The imports of types are in comments.
 fn imports(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|line| !line.trim_start().starts_with(['*', '/'])).filter_map(|line| {
-        if let Some((_, rest)) = line.split_once(" import('") {
+        if let Some((_, rest)) = line.split_once("await import('") {
             return rest.split_once("')").map(|(name, _)| name);
         }
         let (_, rest) = line.split_once("from '").or_else(|| line.strip_prefix("import '").map(|rest| ("", rest)))?;
@@ -133,7 +133,7 @@ mod tests {
     fn imports_are_found_and_those_of_types_are_not() {
         let text = "import { a } from './a.js';\nimport {\n  b,\n} from '../b.js';\nimport './c.js';\nexport * from './d.js';\n\
                     /** @typedef {import('./e.js').E} E */\n * Taken from './f.js';\n// from './g.js';\nconst from = 'h';\n\
-                    const later = async () => (await import('./i.js')).i;\nmake(/** @type {import('./j.js').J} */ (h));\n";
+                    const later = async () => (await import('./i.js')).i;\nmake(/** @type {() => import('./j.js').J} */ (h));\n";
         assert_eq!(imports(text).collect::<Vec<_>>(), ["./a.js", "../b.js", "./c.js", "./d.js", "./i.js"]);
     }
 }
