@@ -1,7 +1,8 @@
-import type { Assessment, Backend, Metadata } from './client.js';
 import type { DeepBreathElement } from './element.js';
+import type { DeepBreathEventMap } from './events.js';
 
 export * from './element.js';
+export type { OwnWords } from './app/words/en.js';
 
 declare global {
   interface HTMLElementTagNameMap {
@@ -9,8 +10,8 @@ declare global {
   }
   interface HTMLElementEventMap {
     /** An answer of a `<deep-breath>`. */
-    assessment: CustomEvent<Assessment>;
+    assessment: DeepBreathEventMap['assessment'];
     /** A `<deep-breath>` can answer now. */
-    ready: CustomEvent<{ backend: Backend; weights: Metadata }>;
+    ready: DeepBreathEventMap['ready'];
   }
 }

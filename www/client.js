@@ -9,6 +9,7 @@ import { nameOf, read } from './source.js';
 export { DeepbreathError };
 
 /** @typedef {import('./engine.js').ErrorCode} ErrorCode */
+/** @typedef {import('./events.js').ClassifierEventMap} ClassifierEventMap */
 /** @typedef {import('./worker.js').Assessment} Assessment */
 /** @typedef {import('./worker.js').Backend} Backend */
 /** @typedef {import('./worker.js').ClassifyOptions} ClassifyOptions */
@@ -56,11 +57,13 @@ export { DeepbreathError };
 /** A graphics processor that is lost so often is left alone. */
 const MOST_LOSSES = 2;
 
+const Target = /** @type {new () => import('./events.js').Telling<ClassifierEventMap> & EventTarget} */ (EventTarget);
+
 /**
  * A classifier in a worker of its own. Dispatches `backendchange` (a `CustomEvent` whose `detail` is a
  * {@link BackendChange}) when it has to go on with another engine.
  */
-export class Classifier extends EventTarget {
+export class Classifier extends Target {
   #options;
   /** @type {Engine | undefined} */
   #engine;

@@ -3,12 +3,14 @@
 
 import { Answer } from './app/answer.js';
 import { announce, button, element, input, make } from './app/dom.js';
+import { ENGLISH, Words } from './app/language.js';
 import { ratesOf } from './app/measured.js';
 import { SaliencyControls } from './app/saliency.js';
 import { Viewer } from './app/viewer.js';
 import { described, engineName } from './app/words.js';
 import { release, take } from './engines.js';
 import { ANSWER, STYLES, SYMBOLS, VIEWER } from './generated/markup.js';
+import { define, wordsFor } from './languages.js';
 import { nameOf } from './source.js';
 import { ownMarkup } from './trusted.js';
 
@@ -16,18 +18,19 @@ import { ownMarkup } from './trusted.js';
 /** @typedef {import('./client.js').Classifier} Classifier */
 /** @typedef {import('./client.js').LoadOptions} LoadOptions */
 /** @typedef {import('./client.js').Source} Source */
+/** @typedef {import('./app/language.js').WordKey} WordKey */
+/** @typedef {import('./events.js').DeepBreathEventMap} DeepBreathEventMap */
 
 const BAR = `<div class="bar" part="bar">
-  <button id="open" type="button" class="button" part="button"><svg class="icon" aria-hidden="true"><use href="#i-film"/></svg>Open an X-ray</button>
+  <button id="open" type="button" class="button" part="button"><svg class="icon" aria-hidden="true"><use href="#i-film"/></svg><span data-word="bar.open"></span></button>
   <input id="file" type="file" hidden>
-  <p id="status" class="status" part="status" data-state="loading" role="status"><span id="status-text">Starting</span></p>
+  <p id="status" class="status" part="status" data-state="loading" role="status"><span id="status-text"></span></p>
 </div>
-<div id="announcer" class="sr" role="log" aria-label="What happened"></div>`;
+<div id="announcer" class="sr" role="log" data-word-label="bar.log"></div>`;
 
-const INVITATION = `<slot name="invitation"><h2>Show it a chest X-ray</h2>
-  <p>A small neural network reads the film here, on this device. It is sent nowhere.</p></slot>
-<div class="invite"><button id="choose" type="button" class="button primary" part="button">Choose an X-ray</button></div>
-<p class="aside">Or drop a file here, or paste an image.<br>PNG, JPEG, WebP, BMP, TIFF and DICOM.</p>`;
+const INVITATION = `<slot name="invitation"><h2 data-word="invitation.heading"></h2><p data-word="invitation.text"></p></slot>
+<div class="invite"><button id="choose" type="button" class="button primary" part="button" data-word="invitation.choose"></button></div>
+<p class="aside"><span data-word="invitation.ways"></span><br><span data-word="invitation.formats"></span></p>`;
 
 /** Names for `::part()`, by selector. */
 const PARTS = {
@@ -48,12 +51,19 @@ function looks() {
   if (invitation) invitation.innerHTML = ownMarkup(INVITATION);
   template.content.querySelector('#keys')?.remove(); // Opens a dialog of the page.
   // The shortcut lab belongs to the page, and with it the choice between two views.
-  for (const id of ['#views', '#lab']) template.content.querySelector(id)?.remove();
+  for (const id of ['#views', '#lab', '#lab-help']) template.content.querySelector(id)?.remove();
   for (const name of ['role', 'aria-labelledby']) template.content.querySelector('#answer-view')?.removeAttribute(name);
   // A landmark of the application is none of the page around, where it may come several times.
   for (const section of template.content.querySelectorAll('section')) section.removeAttribute('aria-labelledby');
-  const drop = template.content.querySelector('#dropzone');
-  if (drop) drop.textContent = 'Drop it to read it here';
+  template.content.querySelector('#dropzone')?.setAttribute('data-word', 'invitation.drop');
+  // Stands beside a disclaimer that a page translated itself.
+  const english = make('span', '', ENGLISH.say('disclaimer'));
+  english.id = 'disclaimer-english';
+  english.lang = 'en';
+  const disclaimer = template.content.querySelector('#disclaimer [data-word]');
+  const both = make('span', '');
+  disclaimer?.replaceWith(both);
+  both.append(disclaimer ?? '', ' ', english);
   const more = make('slot', '');
   more.name = 'disclaimer';
   template.content.querySelector('#disclaimer')?.after(more);
@@ -63,18 +73,35 @@ function looks() {
   return (look = { template, sheet });
 }
 
+/** What the page says that an element's language is: its own `lang`, or that of the nearest one around it. @param {Element} element */
+function languageOf(element) {
+  for (let node = element, up; ; node = up) {
+    const lang = node.getAttribute('lang');
+    if (lang !== null) return lang;
+    const root = node.getRootNode();
+    up = node.parentElement ?? (root instanceof ShadowRoot ? root.host : undefined);
+    if (!up) return 'en';
+  }
+}
+
 /** Where there is no document (a server that only renders), the element can be imported but not used. */
-const Base = /** @type {typeof HTMLElement} */ (globalThis.HTMLElement ?? Object);
+const Base = /** @type {new () => import('./events.js').Telling<DeepBreathEventMap> & HTMLElement} */ (globalThis.HTMLElement ?? Object);
 
 /**
  * The element. Attributes: `weights` (address), `backend` (`auto`, `cpu`, `webgpu`), `base` (folder of the package's files),
+ * `lang` (else that of the page around; `en`, `de`, `es`, `fr` and what {@link DeepBreathElement.define} brings),
  * `theme` (`dark`, `light`; else the page's `color-scheme`). Slots: `invitation`, `disclaimer` (after ours), `footer`.
  *
  * Events, all bubbling and composed: `ready` (`detail: { backend, weights }`), `assessment` (`detail`: the
  * {@link Assessment}), `error` (`detail`: the `DeepbreathError`).
  */
 export class DeepBreathElement extends Base {
-  static observedAttributes = ['weights', 'backend', 'base'];
+  static observedAttributes = ['weights', 'backend', 'base', 'lang'];
+
+  /** Those in a document. @type {Set<DeepBreathElement>} */
+  static #connected = new Set();
+  /** Hears that the page around changes its language. @type {MutationObserver | undefined} */
+  static #observer;
 
   /** @type {ShadowRoot | undefined} */
   #root;
@@ -91,6 +118,21 @@ export class DeepBreathElement extends Base {
   #asked = new AbortController();
   /** @type {Assessment | undefined} */
   #assessment;
+  #words = ENGLISH;
+  /** What the status says. @type {(words: Words) => string} */
+  #state = (words) => words.say('status.starting');
+
+  /**
+   * Words of your own: another language, or other words in one that is there. What is missing is said in English. The
+   * disclaimer of the languages that come along stays; beside one in another language stands the English one.
+   * @param {string} lang A language tag: `it`, `pt-BR`.
+   * @param {import('./languages.js').OwnWords} words By the keys of `app/words/en.js`; also `finding.LABEL` for the labels of your weights.
+   * @throws {RangeError} Where `lang` is no language tag.
+   */
+  static define(lang, words) {
+    define(lang, words);
+    for (const element of DeepBreathElement.#connected) void element.#listen();
+  }
 
   /** The weights, where they are not at the address of the attribute: bytes or a Blob. */
   get weights() {
@@ -115,16 +157,26 @@ export class DeepBreathElement extends Base {
 
   connectedCallback() {
     if (!this.#root) this.#build();
+    DeepBreathElement.#connected.add(this);
+    if (!DeepBreathElement.#observer) {
+      DeepBreathElement.#observer = new MutationObserver(() => DeepBreathElement.#connected.forEach((element) => element.#listen()));
+      DeepBreathElement.#observer.observe(document, { subtree: true, attributeFilter: ['lang'] });
+    }
+    void this.#listen();
     this.#reload();
   }
 
   disconnectedCallback() {
+    DeepBreathElement.#connected.delete(this);
     this.#asked.abort();
     this.#leave();
   }
 
-  attributeChangedCallback() {
-    if (this.#engine) this.#reload();
+  /** @param {string} name */
+  attributeChangedCallback(name) {
+    if (!this.#engine) return;
+    if (name === 'lang') void this.#listen();
+    else this.#reload();
   }
 
   /**
@@ -145,20 +197,20 @@ export class DeepBreathElement extends Base {
     try {
       const classifier = await this.classifier;
       signal.throwIfAborted();
-      this.#status('working', `Reading ${name}`);
+      this.#status('working', (words) => words.say('status.reading', { file: name }));
       viewer.show(await classifier.preview(source, { signal }), name);
       this.#html('tools').hidden = false;
       const assessment = await classifier.classify(source, { saliency: true, signal });
       this.#assessment = assessment;
       saliency.offer(assessment.refused ? [] : assessment.saliency);
       answer.answer(assessment);
-      this.#status('ready', 'Ready');
+      this.#status('ready', (words) => words.say('status.ready'));
       this.#tell('assessment', assessment);
       return assessment;
     } catch (error) {
       // Of an error while loading, `#reload` tells.
       if (!signal.aborted && this.#html('status').dataset.state === 'working') {
-        this.#status('ready', 'Ready');
+        this.#status('ready', (words) => words.say('status.ready'));
         answer.fail(described(error));
         this.#tell('error', error);
       }
@@ -171,10 +223,53 @@ export class DeepBreathElement extends Base {
     return element(id, HTMLElement, /** @type {ShadowRoot} */ (this.#root));
   }
 
-  /** @param {'loading' | 'ready' | 'working' | 'failed'} state @param {string} text */
+  /** @param {'loading' | 'ready' | 'working' | 'failed'} state @param {(words: Words) => string} text */
   #status(state, text) {
+    this.#state = text;
     this.#html('status').dataset.state = state;
-    this.#html('status-text').textContent = text;
+    this.#html('status-text').textContent = text(this.#words);
+  }
+
+  /** Takes the words of the language around, which may have to be fetched. */
+  async #listen() {
+    const tag = languageOf(this);
+    const found = wordsFor(tag);
+    if (found instanceof Words) return this.#speak(found);
+    const words = await found.catch((error) => {
+      console.warn(`<deep-breath> goes on in English: the words for ${tag} did not arrive. ${error}`);
+      return ENGLISH;
+    });
+    if (tag === languageOf(this)) this.#speak(words);
+  }
+
+  /** What stands at the top of the shadow tree and holds words. */
+  #parts() {
+    return [...(this.#root?.children ?? [])].filter((child) => child instanceof HTMLDivElement);
+  }
+
+  /** @param {Words} words */
+  #speak(words) {
+    const root = this.#root;
+    if (!root) return;
+    this.#words = words;
+    for (const part of this.#parts()) {
+      part.lang = words.lang;
+      part.classList.remove('mute');
+    }
+    for (const node of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll('[data-word], [data-word-label], [data-word-title]'))) {
+      const { word, wordLabel, wordTitle } = /** @type {Record<string, WordKey | undefined>} */ (node.dataset);
+      if (wordLabel) node.ariaLabel = words.say(wordLabel);
+      if (wordTitle) node.title = words.say(wordTitle);
+      if (!word) continue;
+      node.textContent = words.say(word);
+      node.toggleAttribute('lang', words.langOf(word) !== words.lang);
+      if (node.hasAttribute('lang')) node.lang = words.langOf(word);
+    }
+    this.#html('disclaimer-english').hidden = words.ours || words.langOf('disclaimer') === 'en';
+    this.#html('status-text').textContent = this.#state(words);
+    this.#viewer?.speak(words);
+    this.#saliency?.speak(words);
+    this.#answer?.speak(words);
   }
 
   /** @param {string} type @param {unknown} detail */
@@ -187,6 +282,7 @@ export class DeepBreathElement extends Base {
     const root = (this.#root = this.attachShadow({ mode: 'open' }));
     root.adoptedStyleSheets = [sheet];
     root.append(document.importNode(template.content, true));
+    for (const part of this.#parts()) part.classList.add('mute'); // Until the words are there.
     this.#viewer = new Viewer(root);
     this.#saliency = new SaliencyControls(this.#viewer, root);
     this.#answer = new Answer(root);
@@ -217,7 +313,7 @@ export class DeepBreathElement extends Base {
   #take(files) {
     const [file] = files ?? [];
     if (!file) return;
-    if (files && files.length > 1) announce(`One film at a time: ${file.name}.`, this.#root);
+    if (files && files.length > 1) announce(this.#words.say('status.one', { file: file.name }), this.#root);
     this.classify(file).catch(() => {}); // Shown, and told by an event.
   }
 
@@ -248,7 +344,7 @@ export class DeepBreathElement extends Base {
       if (engine === this.#engine) this.#ready(classifier);
     }, (error) => {
       if (engine !== this.#engine) return;
-      this.#status('failed', 'Not ready');
+      this.#status('failed', (words) => words.say('status.failed'));
       this.#answer?.fail(described(error));
       this.#tell('error', error);
     });
@@ -265,22 +361,25 @@ export class DeepBreathElement extends Base {
 
   #progressed = () => {
     const { loaded = 0, total = 0, stage = 'weights' } = this.#engine?.progress ?? {};
-    const done = total ? `${Math.floor((100 * Math.min(loaded, total)) / total)} %` : `${(loaded / 1e6).toFixed(1)} MB`;
-    this.#status('loading', stage === 'engine' ? 'Starting the network' : `Loading weights: ${done}`);
+    this.#status('loading', (words) => {
+      if (stage === 'engine') return words.say('status.engine');
+      const done = total ? words.percent(Math.floor((100 * Math.min(loaded, total)) / total) / 100) : words.say('number.megabytes', { number: words.number(loaded / 1e6, 1) });
+      return words.say('status.weights', { done });
+    });
   };
 
   /** @param {Classifier} classifier */
   #ready(classifier) {
     const { weights, backend } = classifier;
     this.#answer?.know({ rates: (label, id) => ratesOf(weights, label, id), gated: Boolean(weights.gate), classes: weights.classes, conformal: weights.conformal });
-    this.#status('ready', 'Ready');
+    this.#status('ready', (words) => words.say('status.ready'));
     classifier.addEventListener('backendchange', this.#changed);
     this.#tell('ready', { backend, weights });
   }
 
-  #changed = (/** @type {Event} */ event) => {
-    const { backend, reason } = /** @type {CustomEvent<import('./client.js').BackendChange>} */ (event).detail;
-    announce(`Now working on the ${engineName(backend)}: ${reason}`, this.#root);
+  #changed = (/** @type {import('./events.js').ClassifierEventMap['backendchange']} */ { detail: { backend, reason } }) => {
+    const words = this.#words;
+    announce(words.parts('status.backend', { engine: engineName(backend, words), reason: words.english(reason) }), this.#root);
   };
 }
 

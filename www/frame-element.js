@@ -4,11 +4,12 @@
 import { DeepbreathError } from './engine.js';
 
 /** @typedef {import('./worker.js').Assessment} Assessment */
+/** @typedef {import('./events.js').DeepBreathEventMap} DeepBreathEventMap */
 
 const STYLE = ':host { display: block; height: 60rem; } :host([hidden]) { display: none; } iframe { display: block; width: 100%; height: 100%; border: 0; }';
 
 /** Where there is no document, the element can be imported but not used. */
-const Base = /** @type {typeof HTMLElement} */ (globalThis.HTMLElement ?? Object);
+const Base = /** @type {new () => import('./events.js').Telling<DeepBreathEventMap> & HTMLElement} */ (globalThis.HTMLElement ?? Object);
 
 /**
  * The element. Attributes: `src` (address of the page), `backend`. Events as those of `<deep-breath>`: `ready`,

@@ -2,12 +2,12 @@
 // and driven to the trainer's answers.
 
 import assert from 'node:assert/strict';
-import { cpSync, createReadStream, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, createReadStream, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { launch, serve } from '../browser/site.js';
-import { difference, NO_TRAINER, predicted, project, TOLERANCE } from './installed.js';
+import { difference, NO_TRAINER, predicted, project, TOLERANCE, WEIGHTS_PACKAGE } from './installed.js';
 
 /** @typedef {{ file: string, findings: { label: string, probability: number }[] }} Answer */
 
@@ -30,9 +30,10 @@ after(async () => {
 });
 
 /** The site's own code. @param {string} options Further options of `load`, as code. */
-const program = (options, from = 'deepbreath') => `
+const program = (options, from = 'deepbreath', weights = "const weights = 'deepbreath.safetensors';") => `
   import { Classifier } from '${from}';
-  const classifier = await Classifier.load({ weights: 'deepbreath.safetensors', backend: 'cpu'${options} });
+  ${weights}
+  const classifier = await Classifier.load({ weights, backend: 'cpu'${options} });
   const answers = [];
   for (const name of ${JSON.stringify(made.images)}) answers.push(await classifier.classify(new URL(name, document.baseURI)));
   globalThis.answers = answers;
@@ -158,6 +159,28 @@ describe('a site with the package, answering as the trainer does', () => {
     assert.deepEqual(stats.toJson().errors, []);
     assert.deepEqual(stats.toJson().warnings?.filter(({ message }) => !/size limit|performance/.test(message)), []);
     await answersAsTrained(context, folder);
+  });
+
+  test('with the weights from a package of their own, which Vite and webpack bring along', async (context) => {
+    if (!readFileSync(path.join(made.folder, 'deepbreath.safetensors')).equals(readFileSync(path.join(WEIGHTS_PACKAGE, 'deepbreath.safetensors')))) {
+      return context.skip('skipped: the tests run with weights that are not the released ones');
+    }
+    const [{ build }, { default: webpack }] = await Promise.all([import('vite'), import('webpack')]);
+    writeFileSync(path.join(made.folder, 'with-weights.js'), program('', undefined, "import { weights } from 'deepbreath-weights';"));
+    writeFileSync(path.join(made.folder, 'with-weights.html'), page('./with-weights.js'));
+    const folders = { vite: site('vite-weights'), webpack: site('webpack-weights', page('main.js')) };
+    await build({
+      root: made.folder, base: './', configFile: false, publicDir: false, logLevel: 'error',
+      build: { outDir: folders.vite, emptyOutDir: false, rollupOptions: { input: path.join(made.folder, 'with-weights.html') } },
+    });
+    renameSync(path.join(folders.vite, 'with-weights.html'), path.join(folders.vite, 'index.html'));
+    await new Promise((resolve, reject) => webpack({
+      mode: 'production', context: made.folder, entry: './with-weights.js', output: { path: folders.webpack, filename: 'main.js' },
+    }, (error, stats) => (stats && !stats.hasErrors() ? resolve(stats) : reject(error ?? new Error(stats?.toString())))));
+    for (const folder of Object.values(folders)) {
+      rmSync(path.join(folder, 'deepbreath.safetensors')); // It must be the one that came along.
+      await answersAsTrained(context, folder);
+    }
   });
 
   test('with Rollup, and the files that are fetched copied beside the bundle', async (context) => {

@@ -12,17 +12,21 @@ import { phantom, ROOT } from '../browser/site.js';
 /** The folder that `cargo xtask package` writes. */
 export const PACKAGE = process.env.DEEPBREATH_PACKAGE || path.join(ROOT, 'target/package');
 
+/** The folder of the package of the weights, beside it. */
+export const WEIGHTS_PACKAGE = path.join(path.dirname(PACKAGE), 'package-weights');
+
 /** What the trainer and the package may differ by: other rounding of the same sums. */
 export const TOLERANCE = 1e-3;
 
 /**
- * A project with the packed package in its node_modules, weights and images.
+ * A project with the packed packages in its node_modules, weights and images.
  * @returns {{ folder: string, images: string[], remove(): void }} `images` are names of files in the folder.
  */
 export function project() {
   if (!existsSync(PACKAGE)) throw new Error(`There is no ${PACKAGE}: run \`cargo xtask package\`, or set DEEPBREATH_PACKAGE.`);
   const folder = mkdtempSync(path.join(tmpdir(), 'deepbreath-package-'));
   cpSync(PACKAGE, path.join(folder, 'node_modules/deepbreath'), { recursive: true });
+  cpSync(WEIGHTS_PACKAGE, path.join(folder, 'node_modules/deepbreath-weights'), { recursive: true });
   writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
   copyFileSync(WEIGHTS, path.join(folder, 'deepbreath.safetensors'));
   const images = ['drawn.png'];

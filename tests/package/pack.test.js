@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { brotliCompressSync, constants } from 'node:zlib';
 import { ROOT } from '../browser/site.js';
-import { difference, NO_TRAINER, PACKAGE, predicted, project, TOLERANCE } from './installed.js';
+import { difference, NO_TRAINER, PACKAGE, predicted, project, TOLERANCE, WEIGHTS_PACKAGE } from './installed.js';
 
 /** @typedef {import('../../www/client.js').Assessment} Assessment */
 
@@ -29,22 +29,49 @@ async function answered() {
   return stdout.trim().split('\n').map((line) => JSON.parse(line));
 }
 
-test('npm packs exactly these files, and would publish them', () => {
+/** The files that npm would publish. @param {string} folder @returns {string[]} */
+function packed(folder) {
   // Packs first; its list is that of `npm pack --dry-run --json`.
-  const printed = execFileSync('npm', ['publish', '--dry-run', '--json', '--offline'], { cwd: PACKAGE, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  const printed = execFileSync('npm', ['publish', '--dry-run', '--json', '--offline'], { cwd: folder, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   const report = JSON.parse(printed);
-  const { files } = report.files ? report : report.deepbreath; // npm 10, npm 11
-  const names = files.map((/** @type {{ path: string }} */ file) => file.path).sort();
-  const application = ['answer', 'dom', 'measured', 'picture', 'prevalence', 'report', 'saliency', 'viewer', 'words'].map((name) => `app/${name}`);
-  const modules = [...application, 'backend', 'client', 'element', 'engine', 'engines', 'fetch', 'frame-element', 'generated/markup', 'node', 'node-worker', 'programs', 'source', 'trusted', 'worker'];
+  const { files } = report.files ? report : /** @type {any} */ (Object.values(report)[0]); // npm 10, npm 11
+  return files.map((/** @type {{ path: string }} */ file) => file.path).sort();
+}
+
+test('npm packs exactly these files, and would publish them', () => {
+  const application = ['answer', 'dom', 'language', 'measured', 'picture', 'prevalence', 'report', 'saliency', 'viewer', 'words', 'words/de', 'words/en', 'words/es', 'words/fr'].map((name) => `app/${name}`);
+  const modules = [...application, 'backend', 'client', 'element', 'engine', 'engines', 'fetch', 'frame-element', 'generated/markup', 'languages', 'node', 'node-worker', 'programs', 'source', 'trusted', 'worker'];
   const programs = ['cpu', 'webgpu'];
   const wanted = [
     ...modules.flatMap((name) => [`${name}.js`, `${name}.d.ts`]).filter((name) => !/^node.*\.d\.ts$/.test(name)),
     ...programs.flatMap((name) => ['deepbreath.d.ts', 'deepbreath.js', 'deepbreath_bg.wasm'].map((file) => `generated/${name}/${file}`)),
-    'CHANGELOG.md', 'COOKBOOK.md', 'LICENSE-APACHE', 'app/host.d.ts', 'LICENSE-MIT', 'NOTICE', 'README.md', 'deep-breath.d.ts', 'deep-breath-frame.d.ts',
+    'CHANGELOG.md', 'COOKBOOK.md', 'LICENSE-APACHE', 'app/host.d.ts', 'events.d.ts', 'LICENSE-MIT', 'NOTICE', 'README.md', 'deep-breath.d.ts', 'deep-breath-frame.d.ts',
     ...['classify.mjs', 'plain.html', 'react.jsx', 'ten-lines.html'].map((name) => `examples/${name}`), 'package.json',
   ];
-  assert.deepEqual(names, wanted.sort());
+  assert.deepEqual(packed(PACKAGE), wanted.sort());
+});
+
+test('the weights are a package of their own, which says what they are for', async () => {
+  assert.deepEqual(packed(WEIGHTS_PACKAGE), [
+    'LICENSE-APACHE', 'MODEL_CARD.md', 'NOTICE', 'README.md', 'deepbreath.safetensors', 'index.d.ts', 'index.js', 'package.json',
+  ]);
+  const [weights, program] = [WEIGHTS_PACKAGE, PACKAGE].map((folder) => JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8')));
+  for (const key of ['dependencies', 'peerDependencies', 'scripts', 'private']) assert.equal(weights[key], undefined, key);
+  assert.equal(weights.version, program.version);
+  const readme = readFileSync(path.join(WEIGHTS_PACKAGE, 'README.md'), 'utf8');
+  for (const words of [/Not a diagnosis/, /Not for any decision about a person/, /\| nih \|/]) assert.match(readme, words);
+  assert.doesNotMatch(readme, /<!--/);
+
+  const script = `import { Classifier } from 'deepbreath';
+    import { weights } from 'deepbreath-weights';
+    const classifier = await Classifier.load({ weights });
+    console.log(JSON.stringify([classifier.weights.id, (await classifier.classify(new URL('drawn.png', import.meta.url))).findings.length]));
+    classifier.dispose();`;
+  writeFileSync(path.join(made.folder, 'own.mjs'), script);
+  const { stdout } = await run(process.execPath, ['own.mjs'], { cwd: made.folder });
+  const [id, findings] = JSON.parse(stdout);
+  assert.match(readFileSync(path.join(WEIGHTS_PACKAGE, 'MODEL_CARD.md'), 'utf8'), new RegExp(id));
+  assert.ok(findings > 1);
 });
 
 test('package.json depends on nothing, runs nothing and names files that are there', () => {
@@ -122,12 +149,22 @@ async function compile(sources, options = {}) {
 }
 
 const CONSUMER = `
-import { DeepBreathElement } from 'deepbreath/element';
-import { Classifier, DeepbreathError, type Assessment, type ErrorCode, type Progress } from 'deepbreath';
+import { DeepBreathElement, type OwnWords } from 'deepbreath/element';
+import { DeepBreathFrameElement } from 'deepbreath/frame';
+import { weights as released } from 'deepbreath-weights';
+import { Classifier, DeepbreathError, type Assessment, type BackendChange, type ErrorCode, type Progress } from 'deepbreath';
 
 export async function answer(film: File, pixels: ImageData, signal: AbortSignal): Promise<Assessment> {
   const onProgress = ({ loaded, total, stage }: Progress) => console.log(loaded / total, stage);
-  const classifier = await Classifier.load({ weights: new URL('https://example.org/w'), backend: 'auto', onProgress, signal });
+  const classifier = await Classifier.load({ weights: released, backend: 'auto', onProgress, signal });
+  const changed = ({ detail }: CustomEvent<BackendChange>) => console.log(detail.backend, detail.reason.length);
+  classifier.addEventListener('backendchange', changed, { once: true });
+  classifier.addEventListener('backendchange', ({ detail: { backend, reason } }) => console.log(backend === 'cpu', reason));
+  classifier.removeEventListener('backendchange', changed);
+  // @ts-expect-error: the detail is no number
+  classifier.addEventListener('backendchange', ({ detail }: CustomEvent<number>) => console.log(detail));
+  // @ts-expect-error: and has no such field
+  classifier.addEventListener('backendchange', ({ detail }) => console.log(detail.engine));
   const sources = [film, new Blob(), new ArrayBuffer(8), new Uint8Array(8), new URL('https://example.org/f'), pixels];
   try {
     for (const source of sources) await classifier.classify(source, { signal });
@@ -146,9 +183,30 @@ export async function answer(film: File, pixels: ImageData, signal: AbortSignal)
 export function embed(weights: Blob): DeepBreathElement {
   const element = document.createElement('deep-breath');
   element.weights = weights;
-  element.addEventListener('assessment', ({ detail }) => console.log(detail.call));
+  const told = ({ detail }: CustomEvent<Assessment>) => console.log(detail.call);
+  element.addEventListener('assessment', told);
+  element.removeEventListener('assessment', told);
+  element.addEventListener('ready', ({ detail }) => console.log(detail.backend === 'webgpu', detail.weights.classes[0]));
+  element.addEventListener('error', ({ detail }) => console.log(detail.code, detail.message));
+  element.addEventListener('click', ({ clientX }) => console.log(clientX));
+  // @ts-expect-error: an answer is no word
+  element.addEventListener('assessment', ({ detail }: CustomEvent<string>) => console.log(detail));
+  // @ts-expect-error: an error has no such field
+  element.addEventListener('error', ({ detail }) => console.log(detail.status));
   return element;
 }
+
+export function apart(element: DeepBreathFrameElement) {
+  element.addEventListener('error', ({ detail }) => console.log(detail.code));
+  element.addEventListener('assessment', ({ detail }) => console.log(detail.findings.length));
+  // @ts-expect-error: an answer is no word
+  element.addEventListener('assessment', ({ detail }: CustomEvent<string>) => console.log(detail));
+}
+
+const italian: OwnWords = { 'bar.open': 'Apri', 'finding.silicosis': 'Silicosi' };
+DeepBreathElement.define('it', italian);
+// @ts-expect-error: there is no such key
+DeepBreathElement.define('it', { 'bar.opens': 'Apri' });
 
 export const say = ({ findings, call, provenance, timings }: Assessment) =>
   \`\${findings[0]?.label ?? ''} \${call ?? 'no call'} \${provenance.notes.join()} \${timings.total.toFixed()} \${provenance.window?.kind}\`;

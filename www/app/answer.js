@@ -1,11 +1,11 @@
 // The answer beside the film: what the network says, how far it was measured to be right, how the film was read.
 
 import { announce, element, make } from './dom.js';
+import { ENGLISH } from './language.js';
 import { Prevalence } from './prevalence.js';
-import { facts, findingName, oneOf, percent, problem, reasonText, setMeaning, verdict, wholePercent } from './words.js';
+import { facts, findingName, interval, oneOf, percent, problem, reasonText, setMeaning, verdict, wholePercent } from './words.js';
 
 /** @typedef {import('../client.js').Assessment} Assessment */
-/** @typedef {import('./measured.js').Interval} Interval */
 /** @typedef {import('./measured.js').Rates} Rates */
 
 /**
@@ -24,8 +24,13 @@ export class Answer {
   #gated = false;
   /** @type {Known['conformal']} */
   #conformal;
+  /** @type {string[]} */
+  #classes = [];
   #prevalence;
   #root;
+  #words = ENGLISH;
+  /** Draws what is shown, once more. */
+  #draw = () => {};
 
   /** @param {import('./dom.js').Root} [root] */
   constructor(root = document) {
@@ -38,9 +43,22 @@ export class Answer {
     this.#rates = rates;
     this.#gated = gated;
     this.#conformal = conformal;
+    this.#classes = classes;
+    this.#listClasses();
+  }
+
+  #listClasses() {
     const list = make('ul', 'findings ghost');
-    list.append(...classes.map((label) => this.#row(label, undefined, '', false)));
+    list.append(...this.#classes.map((label) => this.#row(label, undefined, '', false)));
     this.#element('known').replaceChildren(list);
+  }
+
+  /** Says everything in other words. @param {import('./language.js').Words} words */
+  speak(words) {
+    this.#words = words;
+    this.#prevalence.speak(words);
+    this.#listClasses();
+    this.#draw();
   }
 
   /** @param {string} id */
@@ -66,16 +84,33 @@ export class Answer {
 
   /** @param {{ code: string, message: string }} error */
   fail({ code, message }) {
-    this.#element('error-title').textContent = problem(code);
-    this.#element('error-message').textContent = message;
+    this.#draw = () => {
+      this.#element('error-title').textContent = problem(code, this.#words);
+      this.#element('error-message').replaceChildren(this.#words.english(message));
+    };
+    this.#draw();
     this.#element('error-code').textContent = code;
     this.#show('error');
-    announce(`No answer. ${message}`, this.#root);
+    announce([`${this.#words.say('error.eyebrow')}. `, this.#words.english(message)], this.#root);
   }
 
   /** @param {Assessment} assessment */
   answer(assessment) {
-    const { kind, eyebrow, headline, meaning } = verdict(assessment);
+    this.#draw = () => this.#assess(assessment);
+    this.#draw();
+    this.#show('assessment');
+    const words = this.#words;
+    const { eyebrow, headline } = verdict(assessment, words);
+    const findings = assessment.refused ? [] : assessment.findings;
+    const numbers = findings.map(({ label, probability }) => `${findingName(label, words)} ${percent(probability, words)}`);
+    const told = [assessment.file, `${eyebrow}: ${headline}`, numbers.join(', ')].filter(Boolean);
+    announce(`${told.join('. ')}. ${words.say('disclaimer.short')}`, this.#root);
+  }
+
+  /** @param {Assessment} assessment */
+  #assess(assessment) {
+    const words = this.#words;
+    const { kind, eyebrow, headline, meaning } = verdict(assessment, words);
     const panel = this.#element('assessment');
     panel.dataset.kind = kind;
     this.#element('call-eyebrow').textContent = eyebrow;
@@ -84,7 +119,7 @@ export class Answer {
     const reached = assessment.findings.filter(({ label, probability }) =>
       probability >= (this.#rates(label, assessment.weights)?.threshold ?? Infinity)).map(({ label }) => label);
     this.#element('reasons').replaceChildren(
-      ...assessment.reasons.map((reason) => make('li', '', reasonText(reason, reached))));
+      ...assessment.reasons.map((reason) => make('li', '', reasonText(reason, reached, words))));
     // The probabilities of a refused image mean nothing, so they are not shown.
     const findings = assessment.refused ? [] : assessment.findings;
     this.#element('findings').replaceChildren(...findings.map(({ label, probability }) =>
@@ -94,12 +129,9 @@ export class Answer {
     this.#tellSet(assessment);
     this.#offerPrevalence(assessment.call, findings, rates);
     this.#element('unchecked').hidden = this.#gated || assessment.refused;
-    this.#element('notes').replaceChildren(...assessment.provenance.notes.map((note) => make('li', '', note)));
+    this.#element('notes').replaceChildren(...assessment.provenance.notes.map((note) => make('li', '', words.english(note))));
     this.#element('facts').replaceChildren(
-      ...facts(assessment).flatMap(([name, value]) => [make('dt', '', name), make('dd', '', value)]));
-    this.#show('assessment');
-    const numbers = findings.map(({ label, probability }) => `${findingName(label)} ${percent(probability)}`);
-    announce(`${assessment.file}. ${eyebrow}: ${headline}. ${numbers.join(', ')}. Not a diagnosis.`, this.#root);
+      ...facts(assessment, words).flatMap(([name, value]) => [make('dt', '', name), make('dd', '', value)]));
   }
 
   /** The findings that stay possible, if the weights have such sets. @param {Assessment} assessment */
@@ -107,8 +139,8 @@ export class Answer {
     const conformal = this.#conformal;
     this.#element('set').hidden = !predictionSet || !conformal;
     if (!predictionSet || !conformal) return;
-    this.#element('set-labels').textContent = `Possible: ${oneOf(predictionSet)}`;
-    this.#element('set-meaning').textContent = setMeaning(predictionSet.length, conformal);
+    this.#element('set-labels').textContent = this.#words.say('answer.possible', { findings: oneOf(predictionSet, this.#words) });
+    this.#element('set-meaning').replaceChildren(...setMeaning(predictionSet.length, conformal, this.#words));
   }
 
   /** @param {string | null} call @param {Assessment['findings']} findings @param {(Rates | undefined)[]} rates */
@@ -131,7 +163,8 @@ export class Answer {
    * @param {boolean} called
    */
   #row(label, probability, weights, called) {
-    const name = findingName(label);
+    const words = this.#words;
+    const name = findingName(label, words);
     const rates = this.#rates(label, weights);
     const bar = make('div', 'bar-track', make('div', 'bar-fill'));
     const row = make('li', '', make('span', 'label', name));
@@ -140,21 +173,21 @@ export class Answer {
     row.dataset.called = String(called);
     if (probability !== undefined) {
       row.dataset.probability = String(probability);
-      row.append(make('span', 'probability', percent(probability)));
+      row.append(make('span', 'probability', percent(probability, words)));
       row.dataset.reached = String(rates !== undefined && probability >= rates.threshold);
       bar.setAttribute('role', 'meter');
-      bar.setAttribute('aria-label', `Probability of ${name}`);
+      bar.setAttribute('aria-label', words.say('answer.probability', { finding: name }));
       bar.setAttribute('aria-valuemin', '0');
       bar.setAttribute('aria-valuemax', '100');
       bar.setAttribute('aria-valuenow', (100 * probability).toFixed(1));
-      bar.setAttribute('aria-valuetext', percent(probability));
+      bar.setAttribute('aria-valuetext', percent(probability, words));
     }
     bar.style.setProperty('--share', String(probability ?? 0));
     if (rates) {
       bar.style.setProperty('--threshold', String(rates.threshold));
       bar.append(make('div', 'bar-mark'));
     }
-    row.append(bar, make('p', 'rates', ...ratesText(rates)));
+    row.append(bar, make('p', 'rates', ...ratesText(rates, words)));
     return row;
   }
 
@@ -163,27 +196,23 @@ export class Answer {
     const rates = all.find((one) => one !== undefined);
     const note = this.#element('measured');
     note.hidden = all.length === 0;
-    note.textContent = rates
-      ? `Sensitivity: the share of films with the finding that reach the threshold. Specificity: the share of films without it that stay below. Measured on ${rates.data}${rates.sensitivity.low === undefined ? '' : '; in brackets 95 % intervals'}. On films from another hospital expect less.`
-      : 'These weights come without measured rates, so nothing is known of how often they are right.';
+    const key = rates?.sensitivity.low === undefined ? 'rates.meaning' : 'rates.meaning-intervals';
+    note.replaceChildren(...(rates
+      ? this.#words.parts(key, { data: this.#words.english(rates.data) })
+      : [this.#words.say('rates.unknown')]));
   }
 }
 
 /**
  * @param {Rates | undefined} rates
+ * @param {import('./language.js').Words} words
  * @returns {(Node | string)[]}
  */
-function ratesText(rates) {
-  if (!rates) return ['No threshold was measured for this finding.'];
+function ratesText(rates, words) {
+  if (!rates) return [words.say('rates.none')];
   return [
-    `Called from ${wholePercent(rates.threshold)}. `,
-    make('span', 'rate', `Sensitivity ${interval(rates.sensitivity)}`), ', ',
-    make('span', 'rate', `specificity ${interval(rates.specificity)}`),
+    `${words.say('rates.called', { threshold: wholePercent(rates.threshold, words) })} `,
+    make('span', 'rate', words.say('rates.sensitivity', { interval: interval(rates.sensitivity, words) })), ', ',
+    make('span', 'rate', words.say('rates.specificity', { interval: interval(rates.specificity, words) })),
   ];
-}
-
-/** @param {Interval} interval */
-function interval({ value, low, high }) {
-  if (low === undefined || high === undefined) return wholePercent(value);
-  return `${wholePercent(value)} (${Math.round(100 * low)} to ${Math.round(100 * high)})`;
 }

@@ -42,12 +42,12 @@ const KEPT_MESSAGES = 5;
 
 /**
  * Tells a screen reader.
- * @param {string} text
+ * @param {string | (string | Node)[]} text
  * @param {Root} [root]
  */
 export function announce(text, root) {
   const log = element('announcer', HTMLElement, root);
-  log.append(make('p', '', text));
+  log.append(make('p', '', ...[text].flat()));
   while (log.childElementCount > KEPT_MESSAGES) log.firstElementChild?.remove();
 }
 

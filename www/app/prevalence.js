@@ -2,7 +2,8 @@
 // tells. From the measured sensitivity and specificity and a prevalence that the visitor sets.
 
 import { announce, breathe, element, input, make } from './dom.js';
-import { findingName, wholePercent } from './words.js';
+import { ENGLISH } from './language.js';
+import { findingName, interval } from './words.js';
 
 /** @typedef {import('./measured.js').Interval} Interval */
 /** @typedef {import('./measured.js').Rates} Rates */
@@ -88,6 +89,7 @@ export class Prevalence {
   /** @type {Map<string, Rates>} */
   #rates = new Map();
   #label = '';
+  #words = ENGLISH;
 
   /** @param {import('./dom.js').Root} [root] */
   constructor(root = document) {
@@ -130,9 +132,15 @@ export class Prevalence {
       radio.name = 'prevalence-finding';
       radio.value = one;
       radio.checked = one === this.#label;
-      return make('label', 'chip', radio, make('span', '', findingName(one)));
+      return make('label', 'chip', radio, make('span', '', findingName(one, this.#words)));
     }));
     this.#show();
+  }
+
+  /** Says everything in other words. @param {import('./language.js').Words} words */
+  speak(words) {
+    this.#words = words;
+    if (this.#rates.size > 0) this.offer(this.#rates, this.#label);
   }
 
   /** @param {number} prevalence @param {HTMLInputElement} from What the visitor moves stays as it is. */
@@ -145,7 +153,9 @@ export class Prevalence {
   #show(from) {
     const rates = this.#rates.get(this.#label);
     if (!rates) return;
-    const name = findingName(this.#label);
+    const words = this.#words;
+    const finding = findingName(this.#label, words);
+    const shownPercent = (/** @type {number} */ value) => words.percent(value, value < 0.1 ? 1 : 0, 0);
     const known = rates.prevalence;
     const prevalence = this.#set.get(this.#label) ?? within(known ?? EXAMPLE);
     const shown = shownPercent(prevalence);
@@ -153,16 +163,17 @@ export class Prevalence {
     if (from !== this.#number) this.#number.value = String(Number((100 * prevalence).toFixed(prevalence < 0.1 ? 1 : 0)));
     this.#slider.setAttribute('aria-valuetext', shown);
     this.#element('prevalence-known').textContent = known === undefined
-      ? 'How common it was among the films of the test is not known; 10 % is an example.'
-      : `Among the films of the test it was ${shownPercent(known)}; where a film comes from it may be far less or more.`;
+      ? words.say('prevalence.unknown', { example: words.percent(EXAMPLE) })
+      : words.say('prevalence.known', { known: shownPercent(known) });
     const { ppv, npv } = predictive(rates, prevalence);
     const { found, missed, alarms, spared } = people(rates.sensitivity.value, rates.specificity.value, prevalence);
+    const reaching = found + alarms;
+    const rightly = { reaching, found, interval: interval(ppv, words) };
     this.#element('prevalence-ppv').replaceChildren(
-      `Of ${PEOPLE} people with such a film, suppose that ${found + missed} are labelled ${name}. ${found} of them reach the threshold, and so do ${alarms} of the other ${alarms + spared}. `,
-      make('strong', '', found + alarms === 0 ? 'Nobody reaches it.' : `So of ${found + alarms} that reach it, ${found} do rightly: ${interval(ppv)}.`),
+      `${words.say('prevalence.people', { people: PEOPLE, having: found + missed, finding, found, alarms, others: alarms + spared })} `,
+      make('strong', '', reaching === 0 ? words.say('prevalence.nobody') : words.say('prevalence.ppv', rightly)),
     );
-    this.#element('prevalence-npv').textContent =
-      `Of the ${missed + spared} that stay below, ${spared} do rightly: ${interval(npv)}.`;
+    this.#element('prevalence-npv').textContent = words.say('prevalence.npv', { below: missed + spared, spared, interval: interval(npv, words) });
     this.#element('prevalence-range').hidden = ppv.low === undefined;
     this.#draw({ found, missed, alarms, spared });
   }
@@ -186,13 +197,4 @@ export class Prevalence {
   #element(id) {
     return element(id, HTMLElement, this.#root);
   }
-}
-
-/** @param {number} value */
-const shownPercent = (value) => `${Number((100 * value).toFixed(value < 0.1 ? 1 : 0))} %`;
-
-/** @param {Interval} interval */
-function interval({ value, low, high }) {
-  if (low === undefined || high === undefined) return wholePercent(value);
-  return `${wholePercent(value)} (${Math.round(100 * low)} to ${Math.round(100 * high)})`;
 }

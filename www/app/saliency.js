@@ -2,6 +2,7 @@
 
 import { announce, element, input, make } from './dom.js';
 import { evidenceColour } from './picture.js';
+import { ENGLISH } from './language.js';
 import { findingName } from './words.js';
 
 /** @typedef {import('../client.js').Assessment} Assessment */
@@ -17,6 +18,7 @@ export class SaliencyControls {
   /** The finding that was looked at last: it stays chosen from film to film. */
   #chosen = '';
   #viewer;
+  #words = ENGLISH;
 
   /** @param {import('./viewer.js').Viewer} viewer @param {import('./dom.js').Root} [root] */
   constructor(viewer, root = document) {
@@ -30,17 +32,24 @@ export class SaliencyControls {
       this.#chosen = target.value;
       this.#apply();
       const map = this.#map();
-      announce(map ? `The film shows evidence for ${findingName(map.label)}.` : 'The overlay is off.', root);
+      const words = this.#words;
+      announce(map ? words.say('saliency.shown', { finding: findingName(map.label, words) }) : words.say('saliency.hidden'), root);
     });
     this.#opacity.addEventListener('input', () => this.#apply());
     drawLegend(element('saliency-legend', HTMLCanvasElement, root));
+  }
+
+  /** Says everything in other words. @param {import('./language.js').Words} words */
+  speak(words) {
+    this.#words = words;
+    this.offer(this.#maps);
   }
 
   /** Offers the maps of an answer; none hides the controls. @param {Saliency[]} maps */
   offer(maps) {
     this.#maps = maps;
     this.#box.hidden = maps.length === 0;
-    const options = [['', 'Off'], ...maps.map(({ label }) => [label, findingName(label)])];
+    const options = [['', this.#words.say('saliency.off')], ...maps.map(({ label }) => [label, findingName(label, this.#words)])];
     const chosen = this.#map() ? this.#chosen : '';
     this.#choices.replaceChildren(...options.map(([value = '', name = '']) => {
       const radio = make('input', '');
@@ -64,8 +73,8 @@ export class SaliencyControls {
     this.#viewer.opacity = this.#opacity.valueAsNumber / 100;
     if (!map) return;
     element('saliency-peak', HTMLElement, this.#root).textContent = map.peak > 0
-      ? `strongest (logit +${map.peak.toFixed(1)})`
-      : 'nothing speaks for it';
+      ? this.#words.say('saliency.peak', { peak: this.#words.number(map.peak, 1) })
+      : this.#words.say('saliency.none');
   }
 }
 

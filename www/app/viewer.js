@@ -1,6 +1,7 @@
 // The film on the lightbox: window and level, zoom, pan, invert, overlay; by pointer, touch and keyboard.
 
 import { announce, breathe, button, element, input } from './dom.js';
+import { ENGLISH } from './language.js';
 import { AS_READ, evidencePixels, greyTable, paint, windowLevel } from './picture.js';
 
 /** @typedef {import('./picture.js').Plane} Plane */
@@ -31,6 +32,9 @@ export class Viewer {
   #readout;
   #brightness;
   #contrast;
+  #words = ENGLISH;
+  /** Of the film. */
+  #name = '';
 
   /** @type {Plane | undefined} */
   #plane;
@@ -91,11 +95,23 @@ export class Viewer {
     this.#image.width = plane.width;
     this.#image.height = plane.height;
     this.#pixels = new ImageData(plane.width, plane.height);
-    this.#image.setAttribute('aria-label', `The film ${name}, as the classifier read it`);
+    this.#name = name;
+    this.#label();
     this.overlay(undefined);
     this.#stage.hidden = false;
     this.#readout.hidden = false;
     this.reset({ quiet: true });
+  }
+
+  /** Says everything in other words. @param {import('./language.js').Words} words */
+  speak(words) {
+    this.#words = words;
+    this.#label();
+    this.#tell();
+  }
+
+  #label() {
+    this.#image.setAttribute('aria-label', this.empty ? this.#words.say('viewer.none') : this.#words.say('viewer.film', { file: this.#name }));
   }
 
   /** Whether no film is on the lightbox. */
@@ -158,7 +174,7 @@ export class Viewer {
     this.#place = { x: 0, y: 0 };
     this.#set(AS_READ);
     this.#arrange();
-    if (!quiet) announce('The film is shown as it was read.', this.#root);
+    if (!quiet) announce(this.#words.say('viewer.reset'), this.#root);
   }
 
   /**
@@ -209,8 +225,10 @@ export class Viewer {
 
   #tell() {
     const { center, width } = windowLevel(this.#window);
-    const window = `Level ${Math.round(center)}, width ${Math.round(width)}`;
-    this.#readout.textContent = `${window}${this.#zoom > 1 ? ` · ${this.#zoom.toFixed(1)} ×` : ''}`;
+    const words = this.#words;
+    const window = words.say('viewer.window', { center: words.number(center), width: words.number(width) });
+    const zoom = this.#zoom > 1 ? ` · ${words.say('viewer.zoom', { zoom: words.number(this.#zoom, 1) })}` : '';
+    this.#readout.textContent = `${window}${zoom}`;
   }
 
   /** Size of the whole film on the stage, in pixels. */
@@ -329,7 +347,7 @@ export class Viewer {
     } else if (event.key.toLowerCase() === 'm') {
       const plain = button('tool-paint', this.#root).hidden ? 'window' : 'paint';
       this.#use(this.#tool === 'move' ? plain : 'move');
-      announce({ move: 'Dragging moves the film.', paint: 'Dragging paints.', window: 'Dragging changes brightness and contrast.' }[this.#tool], this.#root);
+      announce(this.#words.say(`viewer.drag-${this.#tool}`), this.#root);
     } else {
       return;
     }

@@ -1,40 +1,39 @@
 // Names and numbers as people read them. No wording here says more than the network was measured to do.
 
+import { ENGLISH } from './language.js';
+
 /** @typedef {import('../client.js').Assessment} Assessment */
 
-/** Better names for the released labels; any other label is shown as it is. @type {Record<string, string>} */
-const NAMES = { covid: 'COVID-19', pneumonia: 'Other pneumonia' };
-
-/** What else to say where a finding is called. @type {Record<string, string>} */
-const CAVEATS = {
-  normal: 'That is not the same as being well: an early or faint disease can look like this.',
-  covid: 'An X-ray alone cannot tell whether someone has COVID-19.',
-};
-
-/** @param {string} label */
-export const findingName = (label) => NAMES[label] ?? label.charAt(0).toUpperCase() + label.slice(1);
+/**
+ * The name of one of the released labels; any other label is shown as it is.
+ * @param {string} label
+ */
+export const findingName = (label, words = ENGLISH) => words.find(`finding.${label}`) ?? label.charAt(0).toUpperCase() + label.slice(1);
 
 /** @param {number} share 0 to 1 */
-export const percent = (share) => `${(100 * share).toFixed(1)} %`;
+export const percent = (share, words = ENGLISH) => words.percent(share, 1);
 
 /** @param {number} share 0 to 1 */
-export const wholePercent = (share) => `${Math.round(100 * share)} %`;
+export const wholePercent = (share, words = ENGLISH) => words.percent(share);
+
+/** A measured share, with its 95 % interval where one is known. @param {import('./measured.js').Interval} interval */
+export function interval({ value, low, high }, words = ENGLISH) {
+  if (low === undefined || high === undefined) return wholePercent(value, words);
+  return words.say('number.interval', { value: wholePercent(value, words), low: words.number(100 * low), high: words.number(100 * high) });
+}
 
 /** Names with "or" between the last two. @param {string[]} labels */
-export function oneOf(labels) {
-  const names = labels.map(findingName);
-  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
-}
+export const oneOf = (labels, words = ENGLISH) => words.list(labels.map((label) => findingName(label, words)), 'or');
 
 /**
  * What a set of possible findings promises, and where the promise ends.
  * @param {number} size
  * @param {{ coverage: number, data: string }} conformal
+ * @returns {(string | Node)[]}
  */
-export function setMeaning(size, { coverage, data }) {
-  const times = Math.round(100 * coverage);
-  const wide = size > 1 ? ' More than one name means that the network cannot tell them apart on this film.' : '';
-  return `Among films like those it was adjusted on (${data}), such a set holds the true label ${times} times in 100. For films from another hospital nothing is promised.${wide}`;
+export function setMeaning(size, { coverage, data }, words = ENGLISH) {
+  const promise = words.parts('answer.set', { data: words.english(data), times: words.number(100 * coverage) });
+  return size > 1 ? [...promise, ` ${words.say('answer.set-wide')}`] : promise;
 }
 
 /**
@@ -42,69 +41,49 @@ export function setMeaning(size, { coverage, data }) {
  * @param {Assessment} assessment
  * @returns {{ kind: 'call' | 'none' | 'refused', eyebrow: string, headline: string, meaning: string }}
  */
-export function verdict({ refused, call, reasons }) {
+export function verdict({ refused, call, reasons }, words = ENGLISH) {
   if (refused) {
     return {
       kind: 'refused',
-      eyebrow: 'Refused',
-      headline: reasons.some(({ code }) => code === 'blank')
-        ? 'There is nothing on this image'
-        : 'This does not look like a frontal chest X-ray',
-      meaning: 'The network knows nothing else, so its numbers would mean nothing here and are not shown.',
+      eyebrow: words.say('verdict.refused'),
+      headline: words.say(reasons.some(({ code }) => code === 'blank') ? 'verdict.blank' : 'verdict.other'),
+      meaning: words.say('verdict.meaningless'),
     };
   }
   if (call === null) {
     return {
       kind: 'none',
-      eyebrow: 'Answer',
-      headline: 'No call',
-      meaning: reasons.length ? '' : 'The network does not commit itself for this film.',
+      eyebrow: words.say('verdict.answer'),
+      headline: words.say('verdict.none'),
+      meaning: reasons.length ? '' : words.say('verdict.uncommitted'),
     };
   }
-  const name = findingName(call);
   return {
     kind: 'call',
-    eyebrow: 'Looks most like films labelled',
-    headline: name,
-    meaning: CAVEATS[call] ?? '',
+    eyebrow: words.say('verdict.call'),
+    headline: findingName(call, words),
+    meaning: words.find(`caveat.${call}`) ?? '',
   };
 }
 
 /**
- * Why there is no call, with the names that the page shows.
+ * Why there is no call, with the names that the page shows. In English the program's own sentence may say more.
  * @param {Assessment['reasons'][number]} reason
  * @param {string[]} reached The findings that reach their thresholds.
+ * @returns {string | Node}
  */
-export function reasonText({ code, text }, reached) {
-  if (code === 'several-findings-reached' && reached.length > 1) {
-    return `More than one finding reaches its threshold: ${reached.map(findingName).join(' and ')}.`;
+export function reasonText({ code, text }, reached, words = ENGLISH) {
+  if (code === 'several-findings-reached') {
+    const findings = words.list(reached.map((label) => findingName(label, words)), 'and');
+    return reached.length > 1 ? words.say('reason.several-findings-reached', { findings }) : words.english(text);
   }
-  if (code === 'no-finding-reached') return 'No finding reaches its threshold.';
-  return text;
+  if (code === 'no-finding-reached') return words.say('reason.no-finding-reached');
+  if (words.isEnglish) return text;
+  return words.find(`reason.${code}`) ?? words.english(text);
 }
 
-/** Headlines of errors, by their stable code. @type {Record<string, string>} */
-const PROBLEMS = {
-  empty: 'The file is empty',
-  'file-too-large': 'The file is too large',
-  'too-many-pixels': 'The image is too large',
-  'unknown-format': 'This is no image that can be read here',
-  truncated: 'Part of the file is missing',
-  corrupt: 'The file is damaged',
-  'unsupported-image': 'This kind of image cannot be read here',
-  'unsupported-transfer-syntax': 'This DICOM compression cannot be read here',
-  'unsupported-photometric': 'This DICOM pixel layout cannot be read here',
-  'no-pixel-data': 'This DICOM file holds no image',
-  'dicom-not-built': 'This build reads no DICOM',
-  'unreadable-file': 'The file cannot be opened',
-  weights: 'The weights cannot be used',
-  'weights-unreachable': 'The weights did not arrive',
-  inference: 'The network could not be run',
-  worker: 'The classifier stopped',
-};
-
-/** @param {string} code */
-export const problem = (code) => PROBLEMS[code] ?? 'This file got no answer';
+/** Headline of an error. @param {string} code */
+export const problem = (code, words = ENGLISH) => words.find(`problem.${code}`) ?? words.say('problem.unknown');
 
 /**
  * Stable code and text of anything that was thrown.
@@ -136,11 +115,6 @@ const SYNTAXES = {
   '1.2.840.10008.1.2.5': 'RLE Lossless',
 };
 
-/** @type {Record<string, string>} */
-const MODALITIES = { CR: 'computed radiography', DX: 'digital radiography', RG: 'conventional radiography' };
-/** @type {Record<string, string>} */
-const VIEWS = { pa: 'back to front (PA)', ap: 'front to back (AP)', lateral: 'lateral', other: 'another view' };
-
 /** Mean difference of the colours from which a picture counts as coloured; a scanned film has a tint. */
 const COLOURED = 0.02;
 
@@ -149,30 +123,29 @@ const COLOURED = 0.02;
  * @param {Assessment} assessment
  * @returns {[string, string][]}
  */
-export function facts({ file, provenance, backend, timings, weights }) {
+export function facts({ file, provenance, backend, timings, weights }, words = ENGLISH) {
   const { format, bits, chroma, width, height, modality, view, transferSyntax, photometric, orientation, frames } =
     /** @type {Record<string, any>} */ (provenance);
-  const depth = bits ? `${bits} bit ${chroma > COLOURED ? 'colour' : 'grey'}` : '';
-  /** @type {[string, string | undefined][]} */
+  const depth = bits ? words.say(chroma > COLOURED ? 'facts.colour' : 'facts.grey', { bits }) : '';
+  const kind = modality && words.find(`modality.${modality}`);
+  /** @type {[import('./language.js').WordKey, string | undefined][]} */
   const all = [
-    ['File', file],
-    ['Format', [String(format).toUpperCase(), depth].filter(Boolean).join(', ')],
-    ['Size', width && height ? `${width} × ${height} pixels` : undefined],
-    ['Modality', modality && (MODALITIES[modality] ? `${modality}, ${MODALITIES[modality]}` : modality)],
-    ['View', view && (VIEWS[view] ?? view)],
-    ['Transfer syntax', transferSyntax && (SYNTAXES[transferSyntax] ?? transferSyntax)],
-    ['Grey scale', photometric && String(photometric).toUpperCase()],
-    ['Orientation', orientation > 1 ? 'turned as its EXIF data say' : undefined],
-    ['Frames', frames > 1 ? `${frames}, of which the first is read` : undefined],
-    ['Patient data', format === 'dicom' ? 'not read' : undefined],
-    ['Engine', engineName(backend)],
-    ['Time', `${Math.round(timings.total)} ms, of which the network ${Math.round(timings.forward)} ms`],
-    ['Weights', weights],
+    ['facts.file', file],
+    ['facts.format', [String(format).toUpperCase(), depth].filter(Boolean).join(', ')],
+    ['facts.size', width && height ? words.say('facts.pixels', { width, height }) : undefined],
+    ['facts.modality', kind && modality !== 'other' ? `${modality}, ${kind}` : kind ?? modality],
+    ['facts.view', view && (words.find(`view.${view}`) ?? view)],
+    ['facts.syntax', transferSyntax && (SYNTAXES[transferSyntax] ?? transferSyntax)],
+    ['facts.scale', photometric && String(photometric).toUpperCase()],
+    ['facts.orientation', orientation > 1 ? words.say('facts.turned') : undefined],
+    ['facts.frames', frames > 1 ? words.say('facts.first', { frames }) : undefined],
+    ['facts.patient', format === 'dicom' ? words.say('facts.unread') : undefined],
+    ['facts.engine', engineName(backend, words)],
+    ['facts.time', words.say('facts.milliseconds', { total: words.number(timings.total), forward: words.number(timings.forward) })],
+    ['facts.weights', weights],
   ];
-  return all.flatMap(([name, value]) => (value ? [/** @type {[string, string]} */ ([name, value])] : []));
+  return all.flatMap(([key, value]) => (value ? [/** @type {[string, string]} */ ([words.say(key), value])] : []));
 }
 
 /** @param {string} backend */
-export function engineName(backend) {
-  return { cpu: 'processor (cpu)', webgpu: 'graphics card (webgpu)' }[backend] ?? backend;
-}
+export const engineName = (backend, words = ENGLISH) => words.find(`engine.${backend}`) ?? backend;

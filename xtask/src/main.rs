@@ -59,7 +59,8 @@ enum Task {
         #[arg(long, value_name = "CSV")]
         ood: PathBuf,
     },
-    /// Builds the module for embedding elsewhere, into `package/` of the target folder.
+    /// Builds the module for embedding elsewhere and the package of its weights, into `package/` and `package-weights/` of the
+    /// target folder.
     Package,
     /// Builds the wasm modules and puts them where the page expects it; trunk calls this before each build.
     Wasm,

@@ -1,0 +1,84 @@
+// The words of one language: texts by key, and numbers and lists as that language writes them.
+
+import { make } from './dom.js';
+import { en } from './words/en.js';
+
+/** @typedef {import('./words/en.js').WordKey} WordKey */
+
+/** How English is written here, where nobody asks for another kind. */
+export const BRITISH = 'en-GB';
+
+export class Words {
+  #texts;
+  #locale;
+
+  /**
+   * @param {string} lang Of the texts: `de`.
+   * @param {Record<string, string>} texts By {@link WordKey}; what is missing is said in English.
+   * @param {string} [locale] How numbers are written: `de-CH`.
+   * @param {boolean} [ours] Whether this package brings the language, and so its disclaimer.
+   */
+  constructor(lang, texts, locale = lang, ours = true) {
+    this.lang = lang;
+    this.#texts = texts;
+    this.#locale = locale;
+    this.ours = ours;
+  }
+
+  get isEnglish() {
+    return this.lang.split('-')[0] === 'en';
+  }
+
+  /** The text of a key, in English where this language has none. @param {WordKey} key @param {Record<string, string | number>} [values] */
+  say(key, values = {}) {
+    return (this.#texts[key] ?? en[key]).replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+  }
+
+  /**
+   * The same with elements among its values.
+   * @param {WordKey} key
+   * @param {Record<string, string | Node>} values
+   * @returns {(string | Node)[]}
+   */
+  parts(key, values) {
+    // Splitting by a group keeps the names, at the odd places.
+    return this.say(key).split(/\{(\w+)\}/).map((part, index) => (index % 2 ? values[part] ?? '' : part)).filter((part) => part !== '');
+  }
+
+  /** The text of a key that may be none. @param {string} key @returns {string | undefined} */
+  find(key) {
+    return this.#texts[key] ?? /** @type {Record<string, string>} */ (en)[key];
+  }
+
+  /** The language of a key's text. @param {WordKey} key */
+  langOf(key) {
+    return this.#texts[key] === undefined ? 'en' : this.lang;
+  }
+
+  /** What is only said in English (of the program's own sentences): marked, where these words are not. @param {string} text */
+  english(text) {
+    if (this.isEnglish) return text;
+    const marked = make('span', '', text);
+    marked.lang = 'en';
+    return marked;
+  }
+
+  /** @param {number} value @param {number} [most] Digits after the point. @param {number} [least] Of these, shown even if 0. */
+  number(value, most = 0, least = most) {
+    const digits = { minimumFractionDigits: least, maximumFractionDigits: most, useGrouping: false };
+    return new Intl.NumberFormat(this.#locale, digits).format(value);
+  }
+
+  /** @param {number} share 0 to 1 @param {number} [most] As for `number`. @param {number} [least] */
+  percent(share, most = 0, least = most) {
+    return this.say('number.percent', { number: this.number(100 * share, most, least) });
+  }
+
+  /** "a, b or c", "a, b and c". @param {string[]} names @param {'or' | 'and'} word */
+  list(names, word) {
+    return new Intl.ListFormat(this.#locale, { type: word === 'or' ? 'disjunction' : 'conjunction' }).format(names);
+  }
+}
+
+/** English, as the application speaks it. */
+export const ENGLISH = new Words('en', en, BRITISH);
