@@ -120,6 +120,12 @@ impl Run<'_> {
 
     /// A head fitted on the frozen features.
     fn first_stage(&self, init: &NamedTensors, cache: &FilmCache, sampler: &Sampler) -> Result<NamedTensors> {
+        ensure!(
+            self.recipe.norms == Norms::Frozen || init.keys().any(|name| name.contains(".norm.")),
+            "the initial weights have no batch norms (they are folded), and the recipe `{}` trains with `norms = \"batch\"`: \
+             start from ImageNet weights, or use `--recipe fine-tune`",
+            self.recipe.name
+        );
         let device = self.devices[0].clone().inner();
         let mut start = init.clone();
         let classes = self.classes.len();

@@ -176,7 +176,7 @@ fn the_full_variant_trains_each_fold_and_keeps_what_is_finished() {
     let dir = study();
     fs::write(
         dir.path().join("short.toml"),
-        "name = \"short\"\nepochs = 1\nbatch = 8\nnorms = \"batch\"\nsharpness = 0.05\n",
+        "name = \"short\"\nepochs = 1\nbatch = 8\nnorms = \"frozen\"\nsharpness = 0.05\n",
     )
     .unwrap();
     let args = CrossValidateArgs {

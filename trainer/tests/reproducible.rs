@@ -13,6 +13,8 @@ name = "tiny"
 epochs = 2
 batch = 3
 frozen_blocks = 9
+norms = "frozen"
+sharpness = 0.0
 patience = 2
 [head]
 steps = 20
@@ -81,6 +83,20 @@ fn result(out: &Path) -> (Vec<u8>, Vec<serde_json::Value>) {
         metrics
     };
     (Sha256::digest(weights).to_vec(), metrics.lines().map(line).collect())
+}
+
+#[test]
+fn weights_without_batch_norms_are_refused_by_a_recipe_that_needs_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifest = films(folder.path());
+    let recipe = RECIPE.replace("\"frozen\"", "\"batch\"");
+    std::fs::write(manifest.with_file_name("tiny.toml"), recipe).expect("a recipe");
+    let released = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(trainer::cli::RELEASED_WEIGHTS);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+    command.arg("train").arg(&manifest).arg("--out").arg(folder.path().join("run")).arg("--init").arg(released);
+    let done = command.arg("--recipe").arg(manifest.with_file_name("tiny.toml")).output().expect("the trainer starts");
+    let error = String::from_utf8_lossy(&done.stderr);
+    assert!(!done.status.success() && error.contains("--recipe fine-tune"), "{error}");
 }
 
 #[test]
