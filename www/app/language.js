@@ -80,5 +80,24 @@ export class Words {
   }
 }
 
+/**
+ * Says the texts of a document or a shadow tree in other words: those of the keys in `data-word`, `data-word-label` and
+ * `data-word-title`.
+ * @param {import('./dom.js').Root} root
+ * @param {Words} words
+ */
+export function fill(root, words) {
+  for (const node of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll('[data-word], [data-word-label], [data-word-title]'))) {
+    const { word, wordLabel, wordTitle } = /** @type {Record<string, WordKey | undefined>} */ (node.dataset);
+    if (wordLabel) node.ariaLabel = words.say(wordLabel);
+    if (wordTitle) node.title = words.say(wordTitle);
+    if (!word) continue;
+    node.textContent = words.say(word);
+    const lang = words.langOf(word);
+    if (node.parentElement?.closest('[lang]')?.getAttribute('lang') === lang) node.removeAttribute('lang');
+    else node.lang = lang;
+  }
+}
+
 /** English, as the application speaks it. */
 export const ENGLISH = new Words('en', en, BRITISH);
