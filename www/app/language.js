@@ -11,6 +11,8 @@ export const BRITISH = 'en-GB';
 export class Words {
   #texts;
   #locale;
+  /** @type {Map<string, Intl.NumberFormat | Intl.ListFormat>} Making one takes longer than using it a hundred times. */
+  #formats = new Map();
 
   /**
    * @param {string} lang Of the texts: `de`.
@@ -66,7 +68,7 @@ export class Words {
   /** @param {number} value @param {number} [most] Digits after the point. @param {number} [least] Of these, shown even if 0. */
   number(value, most = 0, least = most) {
     const digits = { minimumFractionDigits: least, maximumFractionDigits: most, useGrouping: false };
-    return new Intl.NumberFormat(this.#locale, digits).format(value);
+    return this.#format(`${least} ${most}`, () => new Intl.NumberFormat(this.#locale, digits)).format(value);
   }
 
   /** @param {number} share 0 to 1 @param {number} [most] As for `number`. @param {number} [least] */
@@ -76,7 +78,21 @@ export class Words {
 
   /** "a, b or c", "a, b and c". @param {string[]} names @param {'or' | 'and'} word */
   list(names, word) {
-    return new Intl.ListFormat(this.#locale, { type: word === 'or' ? 'disjunction' : 'conjunction' }).format(names);
+    const type = word === 'or' ? 'disjunction' : 'conjunction';
+    return this.#format(word, () => new Intl.ListFormat(this.#locale, { type })).format(names);
+  }
+
+  /**
+   * A format that is made once.
+   * @template {Intl.NumberFormat | Intl.ListFormat} Format
+   * @param {string} key
+   * @param {() => Format} made
+   * @returns {Format}
+   */
+  #format(key, made) {
+    const format = this.#formats.get(key) ?? made();
+    this.#formats.set(key, format);
+    return /** @type {Format} */ (format);
   }
 }
 
