@@ -3,13 +3,14 @@
 
 import { Answer } from './app/answer.js';
 import { announce, button, element, input, make } from './app/dom.js';
-import { ENGLISH, Words } from './app/language.js';
+import { ENGLISH, fill, Words } from './app/language.js';
 import { ratesOf } from './app/measured.js';
 import { SaliencyControls } from './app/saliency.js';
 import { Viewer } from './app/viewer.js';
-import { described, engineName } from './app/words.js';
+import { described, engineName, loadingText } from './app/words.js';
 import { release, take } from './engines.js';
 import { ANSWER, STYLES, SYMBOLS, VIEWER } from './generated/markup.js';
+import { languageOf } from './language-of.js';
 import { define, wordsFor } from './languages.js';
 import { nameOf } from './source.js';
 import { ownMarkup } from './trusted.js';
@@ -18,7 +19,6 @@ import { ownMarkup } from './trusted.js';
 /** @typedef {import('./client.js').Classifier} Classifier */
 /** @typedef {import('./client.js').LoadOptions} LoadOptions */
 /** @typedef {import('./client.js').Source} Source */
-/** @typedef {import('./app/language.js').WordKey} WordKey */
 /** @typedef {import('./events.js').DeepBreathEventMap} DeepBreathEventMap */
 
 const BAR = `<div class="bar" part="bar">
@@ -71,17 +71,6 @@ function looks() {
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(STYLES);
   return (look = { template, sheet });
-}
-
-/** What the page says that an element's language is: its own `lang`, or that of the nearest one around it. @param {Element} element */
-function languageOf(element) {
-  for (let node = element, up; ; node = up) {
-    const lang = node.getAttribute('lang');
-    if (lang !== null) return lang;
-    const root = node.getRootNode();
-    up = node.parentElement ?? (root instanceof ShadowRoot ? root.host : undefined);
-    if (!up) return 'en';
-  }
 }
 
 /** Where there is no document (a server that only renders), the element can be imported but not used. */
@@ -256,15 +245,7 @@ export class DeepBreathElement extends Base {
       part.lang = words.lang;
       part.classList.remove('mute');
     }
-    for (const node of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll('[data-word], [data-word-label], [data-word-title]'))) {
-      const { word, wordLabel, wordTitle } = /** @type {Record<string, WordKey | undefined>} */ (node.dataset);
-      if (wordLabel) node.ariaLabel = words.say(wordLabel);
-      if (wordTitle) node.title = words.say(wordTitle);
-      if (!word) continue;
-      node.textContent = words.say(word);
-      node.toggleAttribute('lang', words.langOf(word) !== words.lang);
-      if (node.hasAttribute('lang')) node.lang = words.langOf(word);
-    }
+    fill(root, words);
     this.#html('disclaimer-english').hidden = words.ours || words.langOf('disclaimer') === 'en';
     this.#html('status-text').textContent = this.#state(words);
     this.#viewer?.speak(words);
@@ -360,12 +341,8 @@ export class DeepBreathElement extends Base {
   }
 
   #progressed = () => {
-    const { loaded = 0, total = 0, stage = 'weights' } = this.#engine?.progress ?? {};
-    this.#status('loading', (words) => {
-      if (stage === 'engine') return words.say('status.engine');
-      const done = total ? words.percent(Math.floor((100 * Math.min(loaded, total)) / total) / 100) : words.say('number.megabytes', { number: words.number(loaded / 1e6, 1) });
-      return words.say('status.weights', { done });
-    });
+    const progress = this.#engine?.progress ?? { loaded: 0, total: 0 };
+    this.#status('loading', (words) => loadingText(progress, words));
   };
 
   /** @param {Classifier} classifier */

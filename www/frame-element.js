@@ -2,6 +2,7 @@
 // want the reader apart from themselves. Its films stay in that page's sealed frame; this one hears the answers.
 
 import { DeepbreathError } from './engine.js';
+import { languageOf } from './language-of.js';
 
 /** @typedef {import('./worker.js').Assessment} Assessment */
 /** @typedef {import('./events.js').DeepBreathEventMap} DeepBreathEventMap */
@@ -12,7 +13,8 @@ const STYLE = ':host { display: block; height: 60rem; } :host([hidden]) { displa
 const Base = /** @type {new () => import('./events.js').Telling<DeepBreathEventMap> & HTMLElement} */ (globalThis.HTMLElement ?? Object);
 
 /**
- * The element. Attributes: `src` (address of the page), `backend`. Events as those of `<deep-breath>`: `ready`,
+ * The element. Attributes: `src` (address of the page), `backend`, `lang` (else that of the page around it), read when it
+ * enters a document. Events as those of `<deep-breath>`: `ready`,
  * `assessment`, `error`, bubbling and composed.
  */
 export class DeepBreathFrameElement extends Base {
@@ -33,10 +35,12 @@ export class DeepBreathFrameElement extends Base {
     address.searchParams.set('host', location.origin);
     const backend = this.getAttribute('backend');
     if (backend) address.searchParams.set('backend', backend);
+    address.searchParams.set('lang', languageOf(this));
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(STYLE);
     const frame = (this.#frame = document.createElement('iframe'));
     frame.title = this.title || 'Chest X-ray reader';
+    if (!this.title) frame.lang = 'en';
     frame.allow = 'fullscreen';
     // It may not lead this page elsewhere. Its own origin it needs, for the GPU and for what it keeps.
     frame.setAttribute('sandbox', 'allow-scripts allow-same-origin allow-downloads');

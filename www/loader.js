@@ -20,6 +20,8 @@ const WEIGHTS = 'generated/weights/deepbreath.safetensors';
 /** Another network for the shortcut lab: loaded where it is asked for in the address, or was before. */
 const TUTORIAL = 'generated/weights/tutorial.safetensors';
 const EXAMPLE = 'example.png';
+/** Folder of the catalogues; the application has the English one. */
+const WORDS = 'app/words/';
 
 const network = new Network();
 
@@ -30,7 +32,7 @@ const network = new Network();
  * @returns {Promise<MessagePort>} The frame's end speaks on it.
  */
 async function openFrame(assets, theme) {
-  const modules = assets.names.filter((name) => name.endsWith('.js') && !name.startsWith('generated/') && name !== 'worker.js');
+  const modules = assets.names.filter((name) => name.endsWith('.js') && !name.startsWith('generated/') && name !== 'worker.js' && (!name.startsWith(WORDS) || name === `${WORDS}en.js`));
   const [markup, script, example, ...sources] = await Promise.all([
     assets.text('app.html'),
     assets.text('loader/frame.js'),
@@ -52,11 +54,27 @@ async function openFrame(assets, theme) {
   const context = {
     version: assets.version,
     theme,
+    words: await wordsOf(assets),
     example: example && new File([example], EXAMPLE, { type: 'image/png' }),
   };
   // The frame has no origin that could be named; it is the one that was just made, and it cannot navigate.
   frame.contentWindow?.postMessage({ modules: linked, entry: 'sealed.js', styles, context }, '*', [port2]);
   return port1;
+}
+
+/**
+ * The catalogue of the language in the address, which a page around this one sets; undefined for English and for a
+ * language that is not there.
+ * @param {Assets} assets
+ * @returns {Promise<import('./app/main.js').Context['words']>}
+ */
+async function wordsOf(assets) {
+  const tag = new URLSearchParams(location.search).get('lang') ?? '';
+  const [lang = ''] = tag.toLowerCase().split('-');
+  const name = `${WORDS}${lang}.js`;
+  if (lang === 'en' || !assets.names.includes(name)) return undefined;
+  const catalogue = await import(blobModule(new Map([[name, await assets.text(name)]]), name));
+  return { lang, texts: catalogue[lang] };
 }
 
 /** Whether this visit has the second network. @param {Assets} assets @returns {Promise<import('./sealed.js').TutorialState>} */

@@ -84,6 +84,32 @@ describe('<deep-breath-frame>', () => {
     assert.deepEqual((await heard(3)).at(-1), ['deep-breath-frame', 'error', 'unknown-format']);
   });
 
+  test('speaks the language of the page around, and only that catalogue is fetched', async () => {
+    const tab = await browser.newPage();
+    const before = site.served.length;
+    try {
+      await tab.goto(`${around.url}blank.html`);
+      await tab.evaluate(async (address) => {
+        // @ts-ignore: an address of the served page
+        await import('./node_modules/deepbreath/frame-element.js');
+        document.documentElement.lang = 'de-AT';
+        const element = document.createElement('deep-breath-frame');
+        element.setAttribute('src', address);
+        element.setAttribute('backend', 'cpu');
+        document.body.append(element);
+      }, site.url);
+      const app = tab.frameLocator('deep-breath-frame iframe').frameLocator('#place iframe');
+      await app.locator('#status[lang=de]', { hasText: 'Bereit' }).waitFor({ timeout: 60_000 });
+      await app.locator('#disclaimer [lang=de]', { hasText: 'Für Lehre und Forschung. Keine Diagnose.' }).waitFor();
+      await app.locator('#file').setInputFiles(path.join(made.folder, made.images.at(-1) ?? ''));
+      await app.locator('#assessment[lang=de] #facts', { hasText: 'Prozessor (cpu)' }).waitFor({ timeout: 60_000 });
+      const fetched = site.served.slice(before).filter((name) => name.includes('/app/words/')).map((name) => path.basename(name).split('-')[0]);
+      assert.deepEqual(fetched.toSorted(), ['de', 'en']);
+    } finally {
+      await tab.close();
+    }
+  });
+
   test('a page that the address does not name is told nothing', async () => {
     const tab = await browser.newPage();
     try {

@@ -40,7 +40,7 @@ function packed(folder) {
 
 test('npm packs exactly these files, and would publish them', () => {
   const application = ['answer', 'dom', 'language', 'measured', 'picture', 'prevalence', 'report', 'saliency', 'viewer', 'words', 'words/de', 'words/en', 'words/es', 'words/fr'].map((name) => `app/${name}`);
-  const modules = [...application, 'backend', 'client', 'element', 'engine', 'engines', 'fetch', 'frame-element', 'generated/markup', 'languages', 'node', 'node-worker', 'programs', 'source', 'trusted', 'worker'];
+  const modules = [...application, 'backend', 'client', 'element', 'engine', 'engines', 'fetch', 'frame-element', 'generated/markup', 'language-of', 'languages', 'node', 'node-worker', 'programs', 'source', 'trusted', 'worker'];
   const programs = ['cpu', 'webgpu'];
   const wanted = [
     ...modules.flatMap((name) => [`${name}.js`, `${name}.d.ts`]).filter((name) => !/^node.*\.d\.ts$/.test(name)),

@@ -11,6 +11,8 @@ export const BRITISH = 'en-GB';
 export class Words {
   #texts;
   #locale;
+  /** @type {Map<string, Intl.NumberFormat | Intl.ListFormat>} Making one takes longer than using it a hundred times. */
+  #formats = new Map();
 
   /**
    * @param {string} lang Of the texts: `de`.
@@ -66,7 +68,7 @@ export class Words {
   /** @param {number} value @param {number} [most] Digits after the point. @param {number} [least] Of these, shown even if 0. */
   number(value, most = 0, least = most) {
     const digits = { minimumFractionDigits: least, maximumFractionDigits: most, useGrouping: false };
-    return new Intl.NumberFormat(this.#locale, digits).format(value);
+    return this.#format(`${least} ${most}`, () => new Intl.NumberFormat(this.#locale, digits)).format(value);
   }
 
   /** @param {number} share 0 to 1 @param {number} [most] As for `number`. @param {number} [least] */
@@ -76,7 +78,40 @@ export class Words {
 
   /** "a, b or c", "a, b and c". @param {string[]} names @param {'or' | 'and'} word */
   list(names, word) {
-    return new Intl.ListFormat(this.#locale, { type: word === 'or' ? 'disjunction' : 'conjunction' }).format(names);
+    const type = word === 'or' ? 'disjunction' : 'conjunction';
+    return this.#format(word, () => new Intl.ListFormat(this.#locale, { type })).format(names);
+  }
+
+  /**
+   * A format that is made once.
+   * @template {Intl.NumberFormat | Intl.ListFormat} Format
+   * @param {string} key
+   * @param {() => Format} made
+   * @returns {Format}
+   */
+  #format(key, made) {
+    const format = this.#formats.get(key) ?? made();
+    this.#formats.set(key, format);
+    return /** @type {Format} */ (format);
+  }
+}
+
+/**
+ * Says the texts of a document or a shadow tree in other words: those of the keys in `data-word`, `data-word-label` and
+ * `data-word-title`.
+ * @param {import('./dom.js').Root} root
+ * @param {Words} words
+ */
+export function fill(root, words) {
+  for (const node of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll('[data-word], [data-word-label], [data-word-title]'))) {
+    const { word, wordLabel, wordTitle } = /** @type {Record<string, WordKey | undefined>} */ (node.dataset);
+    if (wordLabel) node.ariaLabel = words.say(wordLabel);
+    if (wordTitle) node.title = words.say(wordTitle);
+    if (!word) continue;
+    node.textContent = words.say(word);
+    const lang = words.langOf(word);
+    if (node.parentElement?.closest('[lang]')?.getAttribute('lang') === lang) node.removeAttribute('lang');
+    else node.lang = lang;
   }
 }
 

@@ -5,12 +5,13 @@ import { announce, button, element } from './dom.js';
 import { saveHere, toCsv, toJson } from './export.js';
 import { takeFiles } from './inputs.js';
 import { Lab } from './lab.js';
+import { ENGLISH, fill, Words } from './language.js';
 import { ratesOf } from './measured.js';
 import { Queue } from './queue.js';
 import { SaliencyControls } from './saliency.js';
 import { FilmTable } from './table.js';
 import { Viewer } from './viewer.js';
-import { described, engineName } from './words.js';
+import { described, engineName, loadingText } from './words.js';
 
 /** @typedef {import('../client.js').Classifier} Classifier */
 /** @typedef {import('../client.js').Progress} Progress */
@@ -21,17 +22,13 @@ import { described, engineName } from './words.js';
  * @typedef {object} Context
  * @property {string} [version] Of the program.
  * @property {EventTarget} [network] The report on requests.
+ * @property {{ lang: string, texts: Record<string, string> } | undefined} [words] A catalogue; English without one. The list of
+ *   films and the shortcut lab are English in every language.
  * @property {Blob | undefined} [example] A film to show instead of the drawn one.
  * @property {Promise<import('./lab.js').Tutorial>} [tutorial] A second network, for the shortcut lab.
  * @property {import('./export.js').Save} [save] Saves a text as a file of the visitor's: a frame that were allowed to
  *   download could ask any address for a file.
  */
-
-/** @param {'loading' | 'ready' | 'working' | 'failed'} state @param {string} text */
-function setStatus(state, text) {
-  element('status', HTMLElement).dataset.state = state;
-  element('status-text', HTMLElement).textContent = text;
-}
 
 /** Something that concerns no single film. @param {string} text */
 function notice(text) {
@@ -39,6 +36,9 @@ function notice(text) {
   line.textContent = text;
   line.hidden = !text;
 }
+
+/** What is said in one language as a whole, by id. */
+const SPOKEN = ['announcer', 'status', 'stage', 'busy', 'tools', 'saliency', 'known', 'working', 'error', 'assessment'];
 
 /** The page: which film is shown, and what follows from each event. */
 class Room {
@@ -60,11 +60,14 @@ class Room {
   #coverage;
   #opening = new AbortController();
   #version;
+  #words;
   #save;
 
   /** @param {Context} context */
-  constructor({ version = '', example, save = saveHere }) {
+  constructor({ version = '', words, example, save = saveHere }) {
     this.#version = version;
+    this.#words = words ? new Words(words.lang, words.texts) : ENGLISH;
+    if (words) this.#speak();
     this.#save = save;
     takeFiles((files, leftOut) => this.#take(files, leftOut), (error) => notice(described(error).message), example);
     this.#queue.addEventListener('change', (event) => this.#changed(/** @type {CustomEvent<Film | undefined>} */ (event).detail));
@@ -81,6 +84,19 @@ class Room {
     });
     const shortcuts = element('shortcuts', HTMLDialogElement);
     button('keys').addEventListener('click', () => shortcuts.showModal());
+  }
+
+  #speak() {
+    const words = this.#words;
+    for (const id of SPOKEN) element(id, HTMLElement).lang = words.lang;
+    fill(document, words);
+    for (const part of [this.#viewer, this.#saliency, this.#answer]) part.speak(words);
+  }
+
+  /** @param {'loading' | 'ready' | 'working' | 'failed'} state @param {(words: Words) => string} text */
+  status(state, text) {
+    element('status', HTMLElement).dataset.state = state;
+    element('status-text', HTMLElement).textContent = text(this.#words);
   }
 
   /**
@@ -104,13 +120,13 @@ class Room {
         notice(`Now working on the ${engineName(backend)}: ${reason}`);
       });
     }
-    setStatus('ready', 'Ready');
+    this.status('ready', (words) => words.say('status.ready'));
     this.#queue.use(classifier);
   }
 
   /** @param {unknown} error */
   failed(error) {
-    setStatus('failed', 'Not ready');
+    this.status('failed', (words) => words.say('status.failed'));
     this.#answer.fail(described(error));
   }
 
@@ -140,7 +156,7 @@ class Room {
     if (film.error) this.#lab.close();
     else this.#lab.film(undefined);
     this.#saliency.offer([]);
-    this.#blank(film.error ? 'There is no picture to show.' : film.assessment ? '' : 'Reading the film');
+    this.#blank(film.error ? this.#words.say('page.no-picture') : film.assessment ? '' : this.#words.say('page.reading'));
     this.#tellAnswer(film);
     // A film at work or waiting is shown when the queue has decoded it.
     if (!this.#classifier || !film.assessment) return;
@@ -185,10 +201,10 @@ class Room {
   #changed(film) {
     this.#table.changed(film);
     this.#count();
-    if (film?.state === 'working') setStatus('working', `Reading ${film.name}`);
+    if (film?.state === 'working') this.status('working', (words) => words.say('status.reading', { file: film.name }));
     if (!film || film !== this.#current || film.state === 'working' || film.state === 'waiting') return;
     if (film.error && this.#viewer.empty) {
-      this.#blank('There is no picture to show.');
+      this.#blank(this.#words.say('page.no-picture'));
       this.#lab.close();
     }
     this.#tellAnswer(film);
@@ -216,7 +232,7 @@ class Room {
   /** @param {number} read How many films were read since the last rest. */
   #rested(read) {
     this.#count();
-    if (this.#classifier) setStatus('ready', 'Ready');
+    if (this.#classifier) this.status('ready', (words) => words.say('status.ready'));
     const { films } = this.#queue;
     const waiting = films.filter(({ state }) => state === 'waiting').length;
     // One film alone was announced with its answer.
@@ -270,13 +286,9 @@ class Room {
 export async function start(load, context = {}) {
   document.body.hidden = false;
   const room = new Room(context);
-  setStatus('loading', 'Loading');
+  room.status('loading', (words) => words.say('status.starting'));
   try {
-    const classifier = await load(({ loaded, total, ...rest }) => {
-      if (/** @type {{ stage?: string }} */ (rest).stage === 'engine') return setStatus('loading', 'Starting the network');
-      const done = total ? `${Math.floor((100 * Math.min(loaded, total)) / total)} %` : `${(loaded / 1e6).toFixed(1)} MB`;
-      setStatus('loading', `Loading weights: ${done}`);
-    });
+    const classifier = await load((progress) => room.status('loading', (words) => loadingText(progress, words)));
     room.ready(classifier, await context.tutorial);
   } catch (error) {
     room.failed(error);

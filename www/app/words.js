@@ -147,5 +147,14 @@ export function facts({ file, provenance, backend, timings, weights }, words = E
   return all.flatMap(([key, value]) => (value ? [/** @type {[string, string]} */ ([words.say(key), value])] : []));
 }
 
+/** How far loading is. @param {import('../client.js').Progress} progress */
+export function loadingText({ loaded, total, stage = 'weights' }, words = ENGLISH) {
+  if (stage === 'engine') return words.say('status.engine');
+  const done = total
+    ? words.percent(Math.floor((100 * Math.min(loaded, total)) / total) / 100)
+    : words.say('number.megabytes', { number: words.number(loaded / 1e6, 1) });
+  return words.say('status.weights', { done });
+}
+
 /** @param {string} backend */
 export const engineName = (backend, words = ENGLISH) => words.find(`engine.${backend}`) ?? backend;

@@ -1,4 +1,4 @@
-// The words of viewer, answer and <deep-breath> in English, and what every other catalogue has a text for. `{name}` stands
+// The words of viewer, answer, <deep-breath> and the page in its frame (`page.`) in English, and what every other catalogue has a text for. `{name}` stands
 // for what is put in there. app.html says the same where it has a `data-word` (checked by a test).
 
 export const en = {
@@ -23,6 +23,21 @@ export const en = {
   'invitation.ways': 'Or drop a file here, or paste an image.',
   'invitation.formats': 'PNG, JPEG, WebP, BMP, TIFF and DICOM.',
   'invitation.drop': 'Drop it to read it here',
+
+  'page.heading': 'Chest X-rays, read on this device',
+  'page.ways': 'Open X-rays',
+  'page.open': 'Open files',
+  'page.folder': 'Folder',
+  'page.camera': 'Photograph',
+  'page.example': 'Example',
+  'page.photograph': 'Photograph a film',
+  'page.drop': 'Or drop files or a folder anywhere, or paste an image.',
+  'page.none': 'No X-ray at hand?',
+  'page.try': 'Try the synthetic example',
+  'page.dropzone': 'Drop to read them here',
+  'page.reading': 'Reading the film',
+  'page.no-picture': 'There is no picture to show.',
+  'page.footer': 'The numbers are probabilities that a small neural network gives, measured on public images. It knows nothing of the patient and can be wrong with full confidence.',
 
   'viewer.heading': 'Film',
   'viewer.label': 'Film viewer',
