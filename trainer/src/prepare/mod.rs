@@ -7,10 +7,11 @@ mod sample;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
-use std::io::Cursor;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, bail};
+use deepbreath::Radiograph;
+use deepbreath::radiograph::Provenance;
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -103,7 +104,7 @@ impl Prepared {
                 }
                 Err(error) => {
                     self.leave_out("the file cannot be read as an image");
-                    self.unreadable.push(format!("{}: {error:#}", file.display()));
+                    self.unreadable.push(format!("{error:#}"));
                 }
             }
         }
@@ -133,15 +134,16 @@ struct Measured {
     sha256: String,
 }
 
-/// Reads the whole file: a header that promises an image is not yet an image.
+/// Reads the whole file, as training will: a header that promises an image is not yet an image. The error names the file.
 fn measure(file: &Path) -> anyhow::Result<Measured> {
-    let bytes = fs::read(file).context("cannot be read")?;
+    let name = file.display().to_string();
+    let bytes = fs::read(file).with_context(|| format!("{name}: cannot be read"))?;
     // "DICM" after a preamble of 128 bytes: DICOM PS3.10 section 7.1.
     let size = if bytes.get(128..132) == Some(b"DICM") {
         None
     } else {
-        let image = image::ImageReader::new(Cursor::new(&bytes)).with_guessed_format()?.decode()?;
-        Some((image.width(), image.height()))
+        let Provenance { width, height, .. } = Radiograph::decode(&name, &bytes)?.provenance;
+        Some((width, height))
     };
     Ok(Measured { size, sha256: hex(&Sha256::digest(&bytes)) })
 }
