@@ -211,6 +211,8 @@ test('the synthetic example needs no X-ray, and says what it is', async () => {
   await app.locator('#caption', { hasText: 'synthetic' }).waitFor();
   await app.locator('#assessment:not([hidden])').waitFor();
   assert.match((await facts(app))['File'] ?? '', /^synthetic-example\.(bmp|png)$/);
+  // A refusal would show a visitor without an X-ray very little; weights that refuse it want another drawing.
+  assert.ok((await findings(app)).length > 0, 'the example is refused');
 });
 
 describe('a file that cannot be read is refused in words, with a code, and the next one is answered', () => {

@@ -60,9 +60,9 @@ function density(x, y) {
   const clavicle = edge(Math.abs(y - 0.185 + 0.09 * (side - 0.4)) - 0.016, 0.004) * edge(0.06 - side, 0.02) * edge(side - 0.72, 0.03);
   const vessels = 0.5 + 0.5 * Math.sin(26 * x + 9 * Math.sin(17 * y)) * Math.sin(31 * y + 7 * Math.sin(11 * x));
   const soft = 0.62 * body * (1 - 0.5 * lung) + 0.1 * body * edge(0.7 - y, 0.05);
-  const bones = 0.09 * spine * body + cage * (0.1 * behind + 0.05 * front) + 0.13 * clavicle * body;
+  const bones = 0.09 * spine * body + cage * (0.05 * behind + 0.025 * front) + 0.04 * clavicle * body;
   const inside = 0.15 * heart + 0.1 * aorta + 0.12 * hilum * lung + 0.05 * vessels * lung * edge(side - 0.62, 0.1);
-  return Math.max(0, soft + bones + inside - 0.14 * windpipe * body - 0.16 * lung);
+  return Math.max(0, soft + bones + inside - 0.14 * windpipe * body - 0.26 * lung);
 }
 
 /** Whether the word covers a pixel. @param {number} x @param {number} y */
@@ -91,7 +91,7 @@ export async function syntheticFilm() {
     if (y % STRIP === 0) await breathe();
     for (let x = 0; x < WIDTH; x++) {
       const stopped = density((2 * x) / WIDTH - 1, y / HEIGHT);
-      const grey = 255 * Math.min(1, 1.04 * stopped) + 5 * noise(x, y);
+      const grey = 255 * Math.min(1, 1.04 * stopped) + 3 * noise(x, y);
       bytes[offset + y * WIDTH + x] = written(x, y) ? 235 : Math.min(255, Math.max(0, grey));
     }
   }
