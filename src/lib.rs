@@ -4,6 +4,7 @@
 
 pub mod classifier;
 pub mod decision;
+mod digest;
 pub mod error;
 pub mod lungs;
 pub mod mask;

@@ -9,9 +9,9 @@
 
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::Radiograph;
+use crate::digest::sha256;
 use crate::ops::from_values;
 
 /// Side of the square network input, in pixels (EfficientNet-Lite0's training resolution).
@@ -74,11 +74,8 @@ impl ModelInput {
 
     /// SHA-256 of the values as little-endian f32, in hexadecimal.
     pub fn digest(&self) -> String {
-        let mut hasher = Sha256::new();
-        for value in &self.values {
-            hasher.update(value.to_le_bytes());
-        }
-        format!("{:x}", hasher.finalize())
+        let bytes: Vec<u8> = self.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        sha256(&[&bytes])
     }
 
     /// As a tensor `[1, 3, SIDE, SIDE]`.

@@ -3,7 +3,7 @@
 
 import { withoutGpu } from './backend.js';
 import { DeepbreathError, Engine, EngineLost } from './engine.js';
-import { ownAssets, ownWorker } from './programs.js';
+import { ownPrograms, ownWeights, ownWorker } from './programs.js';
 import { nameOf, read } from './source.js';
 
 export { DeepbreathError };
@@ -248,13 +248,18 @@ export class Classifier extends Target {
    */
   async #start(backend, timed = false) {
     const { host, onProgress } = this.#options;
-    if (!host) this.#assets ??= await ownAssets(this.#options);
-    onProgress?.({ loaded: 0, total: 0, stage: 'engine' });
-    // Disposed of while the weights were on their way: nothing would ever end a worker that started now.
+    // Disposed of meanwhile: nothing would ever end a worker that started now.
     if (this.#closed) throw this.#closed;
     const engine = new Engine(host ? host(backend) : ownWorker(this.#options.base));
     this.#starting = engine;
     try {
+      if (!host && !this.#assets) {
+        const modules = ownPrograms(this.#options);
+        // The worker fetches and compiles while the weights are on their way; what fails there fails again on `load`.
+        engine.ask({ kind: 'prepare', backend, modules }).catch(() => {});
+        this.#assets = { modules, ...(await ownWeights(this.#options)) };
+      }
+      onProgress?.({ loaded: 0, total: 0, stage: 'engine' });
       /** @type {Loaded} */
       const { metadata, milliseconds } = await engine.ask({ kind: 'load', backend, timed, assets: this.#assets });
       this.#weights = metadata;

@@ -36,22 +36,28 @@ function programs(base) {
 }
 
 /**
- * The programs of the package, and the weights.
- * @param {Pick<import('./client.js').LoadOptions, 'weights' | 'modules' | 'base' | 'signal' | 'onProgress'>} options
- * @returns {Promise<Assets>}
+ * The programs of the package, or those that the page names.
+ * @param {Pick<import('./client.js').LoadOptions, 'modules' | 'base'>} options
+ * @returns {Assets['modules']}
  */
-export async function ownAssets({ weights, base, modules = programs(base), signal, onProgress }) {
+export const ownPrograms = ({ base, modules = programs(base) }) => modules;
+
+/**
+ * The weights, fetched where they are an address.
+ * @param {Pick<import('./client.js').LoadOptions, 'weights' | 'signal' | 'onProgress'>} options
+ * @returns {Promise<Pick<Assets, 'file' | 'weights'>>}
+ */
+export async function ownWeights({ weights, signal, onProgress }) {
   if (weights === undefined) throw new DeepbreathError('no-weights', 'Name the weights: an address, or the file itself.');
   if (weights instanceof Blob) {
-    const bytes = new Uint8Array(await weights.arrayBuffer());
-    return { modules, file: weights instanceof File ? weights.name : 'weights', weights: bytes };
+    return { file: weights instanceof File ? weights.name : 'weights', weights: new Uint8Array(await weights.arrayBuffer()) };
   }
   if (weights instanceof Uint8Array || weights instanceof ArrayBuffer) {
-    return { modules, file: 'weights', weights: new Uint8Array(/** @type {ArrayLike<number>} */ (weights)) };
+    return { file: 'weights', weights: new Uint8Array(/** @type {ArrayLike<number>} */ (weights)) };
   }
   const address = new URL(weights, document.baseURI).href;
   const bytes = await fetchBytes(address, { signal, onProgress: (progress) => onProgress?.({ ...progress, stage: 'weights' }) });
-  return { modules, file: address.slice(address.lastIndexOf('/') + 1), weights: bytes };
+  return { file: address.slice(address.lastIndexOf('/') + 1), weights: bytes };
 }
 
 /**

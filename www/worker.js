@@ -30,7 +30,8 @@
  */
 
 /**
- * @typedef {{ kind: 'load', backend: Backend, timed: boolean, assets: Assets | undefined }
+ * @typedef {{ kind: 'prepare', backend: Backend, modules: Assets['modules'] }
+ *   | { kind: 'load', backend: Backend, timed: boolean, assets: Assets | undefined }
  *   | { kind: 'preview', file: string, bytes: Uint8Array<ArrayBuffer> }
  *   | { kind: 'reduce', file: string, bytes: Uint8Array<ArrayBuffer> }
  *   | { kind: 'judge', plane: Float32Array<ArrayBuffer>, bytes: Uint8Array<ArrayBuffer> }
@@ -65,13 +66,30 @@ function failure(code, message) {
 /** @param {Backend} backend */
 const missing = (backend) => failure('no-module', `This copy of deepbreath has no program for ${backend}.`);
 
+/** @type {Map<Backend, Promise<Module>>} */
+const started = new Map();
+
+/**
+ * The programs that an engine needs: its own, and that of the processor, which reads the files.
+ * @param {Backend} backend
+ * @param {Assets['modules']} modules
+ * @returns {Promise<{ files: Module, network: Module }>}
+ */
+async function start(backend, modules) {
+  for (const name of /** @type {Backend[]} */ (['cpu', backend])) {
+    if (!started.has(name)) started.set(name, program(name, modules));
+  }
+  const [files, network] = await Promise.all([started.get('cpu'), started.get(backend)]);
+  return { files: /** @type {Module} */ (files), network: /** @type {Module} */ (network) };
+}
+
 /**
  * @param {Backend} backend
- * @param {Assets} assets
+ * @param {Assets['modules']} modules
  * @returns {Promise<Module>}
  */
-async function start(backend, assets) {
-  const program = assets.modules[backend];
+async function program(backend, modules) {
+  const program = modules[backend];
   if (!program) throw missing(backend);
   /** @type {Module} */
   const module = await import(/* webpackIgnore: true */ /* @vite-ignore */ program.script);
@@ -85,9 +103,9 @@ async function start(backend, assets) {
  */
 async function load({ backend, timed, assets = given }) {
   if (!assets) throw missing(backend);
-  const [files, module] = await Promise.all([...new Set([/** @type {Backend} */ ('cpu'), backend])].map((name) => start(name, assets)));
-  const classifier = await /** @type {Module} */ (module ?? files).Classifier.load(assets.file, assets.weights);
-  engine = { files: /** @type {Module} */ (files), classifier };
+  const { files, network } = await start(backend, assets.modules);
+  const classifier = await network.Classifier.load(assets.file, assets.weights);
+  engine = { files, classifier };
   // The known images of the weights: a wrong answer here would be a wrong answer to a film.
   await classifier.verify();
   // Compiles what is left of the shaders, so that the first image need not; the processor has nothing to compile.
@@ -104,10 +122,12 @@ function loaded() {
 
 /**
  * @param {Request} request
- * @returns {Promise<Assessment | Plane | Reduced | Judged | Loaded>}
+ * @returns {Promise<Assessment | Plane | Reduced | Judged | Loaded | void>}
  */
 async function answer(request) {
   switch (request.kind) {
+    case 'prepare':
+      return void (await start(request.backend, request.modules));
     case 'load':
       return load(request);
     case 'preview': {

@@ -24,7 +24,6 @@ use half::slice::HalfFloatSliceExt;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 pub use golden::{Golden, Pattern};
 pub use metadata::{
@@ -32,6 +31,7 @@ pub use metadata::{
 };
 
 use crate::Error;
+use crate::digest::sha256;
 use crate::model::{NamedTensor, NamedTensors};
 
 /// Largest file that is read, in bytes: 64 MiB.
@@ -123,7 +123,7 @@ fn read(bytes: &[u8]) -> Result<Weights, String> {
     metadata.check()?;
     let views = SafeTensors::deserialize(bytes).map_err(damaged)?;
     let tensors = decode(&views)?;
-    let id = hex(&Sha256::digest(bytes))[..12].to_owned();
+    let id = sha256(&[bytes])[..12].to_owned();
     Ok(Weights { metadata, tensors, id })
 }
 
@@ -197,7 +197,7 @@ fn encode(metadata: &Metadata, tensors: &NamedTensors, precision: Precision) -> 
         return Err(format!("{} bytes, but at most {MAX_FILE_BYTES} could be read back", bytes.len()));
     }
     let at = digest_position(&bytes, NO_DIGEST).ok_or("the metadata has no place for the checksum")?;
-    let digest = hex(&Sha256::digest(&bytes));
+    let digest = sha256(&[&bytes]);
     bytes[at..at + digest.len()].copy_from_slice(digest.as_bytes());
     Ok(bytes)
 }
@@ -213,11 +213,8 @@ fn check_digest(bytes: &[u8], header_end: usize, stated: &str) -> Result<(), Str
     let damaged = "its content does not match its SHA-256: the file was changed or damaged. Download it again";
     let at =
         digest_position(&bytes[..header_end], stated).filter(|_| stated.len() == NO_DIGEST.len()).ok_or(damaged)?;
-    let mut hasher = Sha256::new();
-    hasher.update(&bytes[..at]);
-    hasher.update(NO_DIGEST);
-    hasher.update(&bytes[at + NO_DIGEST.len()..]);
-    if hex(&hasher.finalize()) == stated { Ok(()) } else { Err(damaged.into()) }
+    let digest = sha256(&[&bytes[..at], NO_DIGEST.as_bytes(), &bytes[at + NO_DIGEST.len()..]]);
+    if digest == stated { Ok(()) } else { Err(damaged.into()) }
 }
 
 /// Symmetric int8 with one scale for each of `rows` equal parts: the bytes of the i8 values, and the scales.
@@ -251,11 +248,6 @@ fn f32_values(bytes: &[u8]) -> Vec<f32> {
 fn f16_values(bytes: &[u8]) -> Vec<f32> {
     let values: Vec<f16> = bytes.as_chunks::<2>().0.iter().map(|bytes| f16::from_le_bytes(*bytes)).collect();
     values.to_f32_vec()
-}
-
-/// Lower-case hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// One tensor as it lies in the file.

@@ -88,7 +88,7 @@ fn file_with(text: &str, key: &str) -> Vec<u8> {
     let keys = HashMap::from([(key.to_owned(), text.to_owned())]);
     let mut bytes = safetensors::serialize([("a", &values)], Some(keys)).unwrap();
     if let Some(at) = digest_position(&bytes, NO_DIGEST) {
-        let digest = hex(&Sha256::digest(&bytes));
+        let digest = sha256(&[&bytes]);
         bytes[at..at + 64].copy_from_slice(digest.as_bytes());
     }
     bytes
@@ -146,7 +146,7 @@ fn smaller_precision_makes_smaller_files_and_equal_weights_equal_ones() {
 fn the_id_is_the_start_of_the_files_digest() {
     let bytes = write(&metadata(), &tensors(), Precision::F16).unwrap();
     let weights = Weights::read("w", &bytes).unwrap();
-    assert_eq!(weights.id(), &hex(&Sha256::digest(&bytes))[..12]);
+    assert_eq!(weights.id(), &sha256(&[&bytes])[..12]);
     let other = write(&Metadata { temperature: 1.26, ..metadata() }, &tensors(), Precision::F16).unwrap();
     assert_ne!(Weights::read("w", &other).unwrap().id(), weights.id());
 }
@@ -186,7 +186,7 @@ fn limits_come_before_allocation() {
     let keys = HashMap::from([(METADATA_KEY.to_owned(), text_with("licence", "x".into()))]);
     let mut bytes = safetensors::serialize([("a", &zeros)], Some(keys)).unwrap();
     let at = digest_position(&bytes, NO_DIGEST).unwrap();
-    let digest = hex(&Sha256::digest(&bytes));
+    let digest = sha256(&[&bytes]);
     bytes[at..at + 64].copy_from_slice(digest.as_bytes());
     assert!(reason(&bytes).contains("values, but at most"), "{}", reason(&bytes));
 }

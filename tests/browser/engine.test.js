@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { launch, phantom, serve, SOURCES } from './site.js';
+import { becomes, launch, phantom, serve, SOURCES } from './site.js';
 
 /** @typedef {typeof import('../../www/client.js')} Client */
 
@@ -126,6 +126,26 @@ describe('requests', () => {
     for (const [index, { label, probability }] of (file ?? []).entries()) {
       assert.equal(pixels?.[index]?.label, label);
       assert.ok(Math.abs((pixels?.[index]?.probability ?? 0) - probability) < 1e-5);
+    }
+  });
+
+  test('the program is fetched while the weights are on their way', async () => {
+    const site = await serve({ folder: SOURCES });
+    const page = await browser.newPage();
+    try {
+      await page.route(`**/${WEIGHTS}`, async (route) => {
+        await becomes(async () => site.served.some((name) => name.endsWith('cpu/deepbreath_bg.wasm')), true, 'the program was asked for');
+        await route.continue();
+      });
+      await page.goto(`${site.url}blank.html`);
+      const backend = await page.evaluate(async (weights) => {
+        const { Classifier } = await import(new URL('client.js', document.baseURI).href);
+        return (await Classifier.load({ weights, backend: 'cpu' })).backend;
+      }, WEIGHTS);
+      assert.equal(backend, 'cpu');
+    } finally {
+      await page.close();
+      site.close();
     }
   });
 
