@@ -107,7 +107,10 @@ pub fn conv_bias_act(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, spec: Con
 pub fn conv_by_burn(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, spec: ConvSpec) -> Tensor<4> {
     let [batch, height, width, inputs] = x.dims();
     let [outputs, _, kernel, _] = weight.dims();
-    let out = if kernel == 1 && spec.stride == 1 && !spec.depthwise {
+    // Browsers have no autotune, and burn's matrix product picks a kernel there that took 2.3 times as long as its
+    // convolution (all of the network, software adapter); leaving it out also makes the module smaller.
+    let as_product = cfg!(not(target_arch = "wasm32")) && kernel == 1 && spec.stride == 1 && !spec.depthwise;
+    let out = if as_product {
         let rows = x.reshape([batch * height * width, inputs]);
         let product = rows.matmul(weight.reshape([outputs, inputs]).transpose()); // [B H W, O]
         product.reshape([batch, height, width, outputs])
