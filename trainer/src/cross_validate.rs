@@ -4,6 +4,7 @@
 //! the same folds ([`trivial`]). A finished fold is kept and read back, so a stopped run goes on at the fold it was in;
 //! in the full variant ([`Run`]) a half-done fold goes on from its checkpoint.
 
+pub mod ablation;
 mod fold;
 pub(crate) mod rows;
 pub mod trivial;

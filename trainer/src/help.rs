@@ -51,6 +51,13 @@ Examples:
   trainer cross-validate films.csv --folds 5 --out cv/
   trainer cross-validate films.csv --leave-one-source-out --sources-left-out siim,bimcv+rsna --out loso/";
 
+/// Of `ablate`.
+pub(crate) const ABLATE: &str = "A stopped run goes on at the fold it was in when the same command is given again.
+
+Example:
+  trainer prepare sample films.csv --per-class 450 --out some.csv
+  trainer ablate some.csv --recipes plain.toml,mixup.toml --sources-left-out siim,bimcv+rsna --out ablation/";
+
 /// Of `predict`.
 pub(crate) const PREDICT: &str = "Example:
   trainer predict film.dcm film.png --json";

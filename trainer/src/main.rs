@@ -26,6 +26,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Train(args) => train::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::CrossValidate(args) => cross_validate::run(&args),
+        Command::Ablate(args) => cross_validate::ablation::run(&args),
         Command::Predict(args) => {
             let device = train::device(&args.compute)?;
             let failed = predict::run(&args.weights, &args.images, args.json, args.saliency.as_deref(), &device)?;

@@ -34,6 +34,23 @@ pub(super) struct Fold {
     pub(super) unused: Vec<usize>,
 }
 
+/// A fold whose films to learn from are divided, by patient and stratified, into those and the ones that choose.
+pub(super) fn divided(
+    films: &[Film],
+    name: String,
+    train: Vec<usize>,
+    test: Vec<usize>,
+    unused: Vec<usize>,
+    seed: u64,
+) -> Fold {
+    let members: Vec<&Film> = train.iter().map(|index| &films[*index]).collect();
+    // Another seed than that of the folds, whose order of patients it would repeat.
+    let parts =
+        allocate(&members, &[1.0 - INNER_VALIDATION, INNER_VALIDATION], Grouping::Patient, seed.wrapping_add(1));
+    let side = |wanted| train.iter().zip(&parts).filter(move |(_, part)| **part == wanted).map(|(index, _)| *index);
+    Fold { name, learn: side(0).collect(), validation: side(1).collect(), test, unused }
+}
+
 /// The folds that the arguments ask for, and the protocol in a sentence.
 ///
 /// # Errors
@@ -42,12 +59,7 @@ pub(super) struct Fold {
 pub(super) fn plan(args: &CrossValidateArgs, manifest: &Manifest) -> Result<(Vec<Fold>, String)> {
     let films = &manifest.films;
     let divided = |name: String, train: Vec<usize>, test: Vec<usize>, unused: Vec<usize>| {
-        let members: Vec<&Film> = train.iter().map(|index| &films[*index]).collect();
-        // Another seed than that of the folds, whose order of patients it would repeat.
-        let shares = [1.0 - INNER_VALIDATION, INNER_VALIDATION];
-        let parts = allocate(&members, &shares, Grouping::Patient, args.seed.wrapping_add(1));
-        let side = |wanted| train.iter().zip(&parts).filter(move |(_, part)| **part == wanted).map(|(index, _)| *index);
-        Fold { name, learn: side(0).collect(), validation: side(1).collect(), test, unused }
+        divided(films, name, train, test, unused, args.seed)
     };
     let (plan, sentence): (Vec<Fold>, String) = if let Some(k) = args.folds {
         let grouping = if args.by_image { Grouping::Image } else { Grouping::Patient };
