@@ -164,6 +164,12 @@ fn bench(place: &Place, runs: u32, weights: &WeightsArgument) -> Result<()> {
     tools::node_modules(place)?;
     let browser = tools::browser()?;
     web::build(place, weights.weights.as_deref())?;
+    let page = package::comparison(place)?;
     say("Measuring");
-    node(place, ["tests/browser/bench.js", &runs.to_string()]).env("DEEPBREATH_BROWSER", browser).run()
+    node(place, ["tests/browser/bench.js", &runs.to_string()])
+        .env("DEEPBREATH_BROWSER", browser)
+        .env("DEEPBREATH_BENCH", &page)
+        .run()?;
+    say(format!("{} is a page for other benchmarks: it sets window.__bench", page.display()));
+    Ok(())
 }

@@ -40,15 +40,8 @@ pub(crate) fn assemble(place: &Place) -> Result<PathBuf> {
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     }
-    let www = place.root.join("www");
-    for file in with_imports(&www)? {
-        copy(&www.join(&file), &folder.join(&file))?;
-    }
+    copy_program(place, &folder)?;
     for (name, _) in MODULES {
-        for file in PROGRAM {
-            let file = Path::new("generated").join(name).join(file);
-            copy(&www.join(&file), &folder.join(&file))?;
-        }
         plain_types(&folder.join("generated").join(name).join("deepbreath.d.ts"))?;
     }
     for file in ["LICENSE-MIT", "LICENSE-APACHE", "NOTICE", "CHANGELOG.md"] {
@@ -61,6 +54,30 @@ pub(crate) fn assemble(place: &Place) -> Result<PathBuf> {
         .args([&folder])
         .run()?;
     assemble_weights(place)?;
+    Ok(folder)
+}
+
+/// The modules of the package and the WebAssembly.
+fn copy_program(place: &Place, folder: &Path) -> Result<()> {
+    let www = place.root.join("www");
+    for file in with_imports(&www)? {
+        copy(&www.join(&file), &folder.join(&file))?;
+    }
+    for file in MODULES.iter().flat_map(|(name, _)| PROGRAM.map(|file| Path::new("generated").join(name).join(file))) {
+        copy(&www.join(&file), &folder.join(&file))?;
+    }
+    Ok(())
+}
+
+/// Writes a page that benchmarks can drive beside other programs, with everything it needs; returns its folder.
+pub(crate) fn comparison(place: &Place) -> Result<PathBuf> {
+    let folder = place.target.join("bench");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    copy_program(place, &folder)?;
+    copy(&place.root.join("tests/browser/beside.html"), &folder.join("index.html"))?;
+    copy(&place.generated().join(web::RELEASED_WEIGHTS), &folder.join("deepbreath.safetensors"))?;
     Ok(folder)
 }
 

@@ -15,7 +15,7 @@ use crate::tools;
 pub(crate) const WEIGHTS_VARIABLE: &str = "DEEPBREATH_WEIGHTS";
 
 /// The released weights.
-const RELEASED_WEIGHTS: &str = "weights/deepbreath.safetensors";
+pub(crate) const RELEASED_WEIGHTS: &str = "weights/deepbreath.safetensors";
 
 /// Weights of the tutorial's recipe for the shortcut lab; a copy of the project without them does without.
 const TUTORIAL_WEIGHTS: &str = "weights/tutorial.safetensors";
