@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use super::table::{Spec, layers};
 use super::{Conv, EPSILON, FEATURES, Model, ModelConfig, Norm};
 use crate::Error;
-use crate::ops::from_values;
+use crate::ops::{from_values, permute};
 
 /// A tensor outside any device.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,9 +57,27 @@ impl Source<'_> {
         Ok(from_values(found.values.clone(), shape, self.device))
     }
 
+    /// As [`Self::param`]; for the GPU of a browser with the input channels last in memory, as burn's convolution wants
+    /// them: it would copy the filters in every run otherwise.
+    fn filters(&mut self, name: &str, shape: [usize; 4]) -> Result<Param<Tensor<4>>, Error> {
+        let param = self.param(name, shape)?;
+        let [outputs, inputs, height, width] = shape;
+        let area = height * width;
+        if area == 1 || !cfg!(all(target_arch = "wasm32", feature = "webgpu")) {
+            return Ok(param);
+        }
+        let values = &self.tensors[name].values;
+        let mut channels_last = Vec::with_capacity(values.len());
+        for filter in values.chunks_exact(inputs * area) {
+            channels_last.extend((0..inputs * area).map(|index| filter[index % inputs * area + index / inputs]));
+        }
+        let tensor = from_values(channels_last, [outputs, height, width, inputs], self.device);
+        Ok(Param::initialized(param.id, permute(tensor, [0, 3, 1, 2])))
+    }
+
     pub(super) fn conv(&mut self, name: &str, spec: Spec) -> Result<Conv, Error> {
         let channels = [spec.shape[0]];
-        let weight = self.param(&format!("{name}.weight"), spec.shape)?;
+        let weight = self.filters(&format!("{name}.weight"), spec.shape)?;
         let folded = self.tensors.contains_key(&format!("{name}.bias"));
         if !folded && cfg!(target_arch = "wasm32") {
             let reason = "the batch norm is not folded, which the browser needs. Export the weights again".into();

@@ -110,19 +110,24 @@ pub fn conv_by_burn(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, spec: Conv
     // Browsers have no autotune, and burn's matrix product picks a kernel there that took 2.3 times as long as its
     // convolution (all of the network, software adapter); leaving it out also makes the module smaller.
     let as_product = cfg!(not(target_arch = "wasm32")) && kernel == 1 && spec.stride == 1 && !spec.depthwise;
-    let out = if as_product {
+    if as_product {
         let rows = x.reshape([batch * height * width, inputs]);
         let product = rows.matmul(weight.reshape([outputs, inputs]).transpose()); // [B H W, O]
-        product.reshape([batch, height, width, outputs])
-    } else {
-        let padding = [height, width].map(|length| same_padding(length, kernel, spec.stride));
-        let groups = if spec.depthwise { outputs } else { 1 };
-        let options = ConvOptions { stride: [spec.stride; 2], padding, dilation: [1, 1], groups };
-        // A bias of its own: some of burn's kernels decline one, and it fuses with the activation.
-        conv2d(x.permute([0, 3, 1, 2]), weight, None, options).permute([0, 2, 3, 1])
-    };
-    let out = out + bias.reshape([1, 1, 1, outputs]);
-    if spec.relu6 { out.clamp(0.0, SIX) } else { out }
+        return bias_act(product.reshape([batch, height, width, outputs]), bias, spec.relu6);
+    }
+    let padding = [height, width].map(|length| same_padding(length, kernel, spec.stride));
+    let groups = if spec.depthwise { outputs } else { 1 };
+    let options = ConvOptions { stride: [spec.stride; 2], padding, dilation: [1, 1], groups };
+    let convolve = |bias| conv2d(x.permute([0, 3, 1, 2]), weight, bias, options).permute([0, 2, 3, 1]);
+    // Where an activation follows, the bias is added with it in one go; burn's depthwise kernels decline one.
+    if spec.relu6 || spec.depthwise { bias_act(convolve(None), bias, spec.relu6) } else { convolve(Some(bias)) }
+}
+
+/// `x` `[B, H, W, O]` plus `bias` `[O]`, and ReLU6 if asked for.
+#[cfg(any(not(target_arch = "wasm32"), feature = "webgpu"))]
+fn bias_act(x: Tensor<4>, bias: Tensor<1>, relu6: bool) -> Tensor<4> {
+    let out = x + bias.reshape([1, 1, 1, -1]);
+    if relu6 { out.clamp(0.0, SIX) } else { out }
 }
 
 /// Everything about a batch norm but its tensors.
