@@ -9,13 +9,13 @@
 mod table;
 mod tensors;
 
+pub use table::{Spec, layers};
 pub use tensors::{NamedTensor, NamedTensors};
 
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use self::table::{Spec, layers};
 use self::tensors::Source;
 use crate::Error;
 pub use crate::ops::pool;

@@ -32,9 +32,11 @@ const STAGES: [Stage; 7] = [
 
 /// [`ConvSpec`] with the sizes that weights must have.
 #[derive(Debug, Clone)]
-pub(super) struct Spec {
-    pub(super) conv: ConvSpec,
-    pub(super) shape: [usize; 4],
+pub struct Spec {
+    /// Everything but sizes.
+    pub conv: ConvSpec,
+    /// `[O, I, K, K]`, depthwise `[C, 1, K, K]`.
+    pub shape: [usize; 4],
 }
 
 impl Spec {
@@ -44,8 +46,10 @@ impl Spec {
     }
 }
 
-/// The convolutions in order: name, spec, and whether the block that it closes adds its input.
-pub(super) fn layers() -> Vec<(String, Spec, bool)> {
+/// The convolutions in order: name (as in [`NamedTensors`]), spec, and whether the block that it closes adds its input.
+///
+/// [`NamedTensors`]: super::NamedTensors
+pub fn layers() -> Vec<(String, Spec, bool)> {
     let mut layers = vec![("stem".to_string(), Spec::new(STEM, 3, 3, 2, false, true), false)];
     let (mut block, mut inputs) = (0, STEM);
     for stage in &STAGES {
