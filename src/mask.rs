@@ -96,12 +96,18 @@ impl Mask {
 
     /// Covers bright marks that were laid over a film (letters, arrows, side markers), outside its lungs, with a margin.
     pub fn marks(radiograph: &Radiograph) -> Self {
-        let plane = grey_plane(radiograph);
-        let around = resize(&resize(&plane, SIDE, SIDE, AROUND, AROUND), AROUND, AROUND, SIDE, SIDE);
-        let lungs = Self::lungs(radiograph, OUTLINE);
+        Self::marks_in(&grey_plane(radiograph), &Self::lungs(radiograph, OUTLINE))
+    }
+
+    /// The same in a plane of [`CELLS`] grey values from 0 to 1, outside what `spared` covers.
+    ///
+    /// # Panics
+    /// If the plane has another size.
+    pub fn marks_in(plane: &[f32], spared: &Self) -> Self {
+        let around = resize(&resize(plane, SIDE, SIDE, AROUND, AROUND), AROUND, AROUND, SIDE, SIDE);
         let mut covered = vec![false; CELLS];
         for cell in 0..CELLS {
-            if plane[cell] < MARK || plane[cell] - around[cell] < STANDS_OUT || lungs.covered[cell] {
+            if plane[cell] < MARK || plane[cell] - around[cell] < STANDS_OUT || spared.covered[cell] {
                 continue;
             }
             let near = |at: usize| at.saturating_sub(MARGIN)..=(at + MARGIN).min(SIDE - 1);

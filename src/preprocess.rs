@@ -65,7 +65,9 @@ impl ModelInput {
     /// If the plane has another size.
     pub fn from_plane(mut plane: Vec<f32>) -> Self {
         assert_eq!(plane.len(), SIDE * SIDE, "the plane must be {SIDE} x {SIDE}");
-        let blank = stretch(&mut plane) < BLANK_RANGE;
+        // What is no number has no range either.
+        let range = stretch(&mut plane);
+        let blank = range.is_nan() || range < BLANK_RANGE;
         for value in &mut plane {
             *value = (*value - PREPROCESSING.mean) / PREPROCESSING.std;
         }

@@ -60,6 +60,11 @@ fn windows_follow_the_formulas_of_the_standard() {
         [window("0", "4096").to_vec(), vec![text(0x28, 0x1052, "DS", "-1024"), text(0x28, 0x1053, "DS", "0.5")]]
             .concat();
     check(&rescaled, &|x| linear(0.0, 4_096.0)(x * 0.5 - 1_024.0), "rescaled");
+    // A writer that did not know the attributes marks them as of an unknown kind.
+    let unknown: Vec<Vec<u8>> = [(0x1050, "0"), (0x1051, "4096"), (0x1052, "-1024"), (0x1053, "0.5")]
+        .map(|(number, value)| text(0x28, number, "UN", value))
+        .to_vec();
+    check(&unknown, &|x| linear(0.0, 4_096.0)(x * 0.5 - 1_024.0), "of an unknown kind");
 }
 
 #[test]
@@ -71,6 +76,8 @@ fn window_choices_are_noted() {
     let film = decode(&row("MONOCHROME2", &[7, 107], &window("50", "0")));
     assert_eq!(film.provenance.window, Some(GreyMapping::Percentile { low: 7.0, high: 107.0 }));
     assert!(film.provenance.notes[0].contains("no width"));
+    let film = decode(&row("MONOCHROME2", &[7, 107], &window("1e308", "1e308")));
+    assert_eq!(film.provenance.window, Some(GreyMapping::Percentile { low: 7.0, high: 107.0 }));
 }
 
 #[test]
@@ -337,6 +344,7 @@ fn refusals() {
         ("palette", file(EXPLICIT, &with(0x04, text(0x28, 0x04, "CS", "PALETTE COLOR"))), "unsupported-photometric"),
         ("32 bits", file(EXPLICIT, &with(0x100, short(0x28, 0x100, 32))), "unsupported-photometric"),
         ("17 of 16 bits", file(EXPLICIT, &with(0x101, short(0x28, 0x101, 17))), "corrupt"),
+        ("slope without bounds", file(EXPLICIT, &with(0x1053, text(0x28, 0x1053, "DS", "1e307"))), "corrupt"),
         ("nested 40 deep", file(EXPLICIT, &[whole.clone(), vec![deep]].concat()), "corrupt"),
         (
             "65,535 x 65,535",

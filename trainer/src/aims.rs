@@ -2,6 +2,7 @@
 
 use crate::bootstrap::Estimate;
 use crate::output::CrossValidationReport;
+use crate::refusals::OodKind;
 use crate::report::Report;
 use crate::tables::{Cell, Table};
 
@@ -79,16 +80,23 @@ pub fn table(report: &Report, left_out: &CrossValidationReport) -> Table {
     }
     if let Some(ood) = &report.ood {
         row("images refused that are no frontal chest X-ray".into(), Aim::AtLeast(0.98), ood.share);
-        let lowest = |a: &&crate::refusals::OodKind, b: &&crate::refusals::OodKind| {
-            a.share.value.unwrap_or_default().total_cmp(&b.share.value.unwrap_or_default())
+        let lowest = |(_, a): &(&String, &OodKind), (_, b): &(&String, &OodKind)| {
+            let by = |figure: fn(&Estimate) -> Option<f64>| {
+                figure(&a.share).unwrap_or_default().total_cmp(&figure(&b.share).unwrap_or_default())
+            };
+            by(|share| share.value).then(by(|share| share.low))
         };
-        let kind = ood.kinds.values().min_by(lowest).map(|kind| kind.share).unwrap_or_default();
-        row("the same, kind with the lowest share".into(), Aim::AtLeast(0.90), kind);
+        if let Some((name, kind)) = ood.kinds.iter().min_by(lowest) {
+            let name = name.replace('_', " ");
+            row(format!("the same, lowest of the kinds ({name}, {} images)", kind.n), Aim::AtLeast(0.90), kind.share);
+        }
     }
     let of_source = |group: &crate::report::GroupReport| crate::refusals::share(group.refused, group.n);
-    let most = report.sources.values().map(of_source);
-    let most = most.max_by(|a, b| a.value.unwrap_or_default().total_cmp(&b.value.unwrap_or_default()));
-    row("films refused, source with the highest share".into(), Aim::AtMost(0.02), most.unwrap_or_default());
+    let shares = report.sources.iter().map(|(source, group)| (source, group.n, of_source(group)));
+    let most = shares.max_by(|(.., a), (.., b)| a.value.unwrap_or_default().total_cmp(&b.value.unwrap_or_default()));
+    if let Some((source, n, share)) = most {
+        row(format!("films refused, highest of the sources ({source}, {n} films)"), Aim::AtMost(0.02), share);
+    }
     table
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub const TEMPERATURES: (f64, f64) = (0.05, 20.0);
 
 /// Sensitivity that the `screening` operating point must reach.
-pub const SCREENING_SENSITIVITY: f64 = 0.90;
+pub const SCREENING_SENSITIVITY: f64 = 0.95;
 
 /// Bins of [`ece`] and [`reliability`]: equal widths over the confidence 0..=1 (Guo et al. 2017 use 15).
 pub const RELIABILITY_BINS: usize = 15;
@@ -103,7 +103,8 @@ pub struct OperatingPoint {
 }
 
 /// Two operating points per finding, chosen on these (validation) films by their calibrated probabilities:
-/// `screening`, the largest threshold with sensitivity of at least [`SCREENING_SENSITIVITY`], and `balanced`, the
+/// `screening`, the largest threshold with sensitivity of at least [`SCREENING_SENSITIVITY`] and of at least that of
+/// `balanced`, and `balanced`, the
 /// largest threshold with the greatest sensitivity + specificity (Youden 1950). A finding that no film has, or that
 /// every film has, gets none.
 pub fn operating_points(predictions: &[Prediction], classes: &[String]) -> Vec<OperatingPoint> {

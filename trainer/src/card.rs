@@ -1,5 +1,5 @@
 //! `trainer card`: the model card and the README's figures, out of the weights and their reports. Prose stands in a
-//! template (`MODEL_CARD.in.md`, beside the card), figures come from here: no figure is typed by hand.
+//! template (`MODEL_CARD.in.md`, beside the card), figures of the reports come from here.
 //!
 //! In the template `{{name}}` stands for one of the texts of [`values`]; a name that is not known, or is never used, is an
 //! error.
@@ -12,10 +12,13 @@ use anyhow::{Context, Result, bail, ensure};
 use deepbreath::weights::{Metadata, Weights};
 use serde::de::DeserializeOwned;
 
+use crate::audit::report::{AuditReport, Seen};
+use crate::audit::views::View;
 use crate::bootstrap::Estimate;
 use crate::cli::CardArgs;
+use crate::cross_validate::ablation::Ablation;
 use crate::export::write_atomically;
-use crate::output::CrossValidationReport;
+use crate::output::{Baseline, CrossValidationReport};
 use crate::report::Report;
 use crate::tables::{self, Cell, Table};
 use crate::tutorial::report::TutorialReport;
@@ -44,6 +47,10 @@ pub struct Sources {
     pub darkcovidnet: [CrossValidationReport; 2],
     /// The tutorial's protocol.
     pub tutorial: TutorialReport,
+    /// The audit, where it is about these weights.
+    pub audit: Option<AuditReport>,
+    /// The recipe's choices compared, where that was done.
+    pub ablation: Option<Ablation>,
 }
 
 impl Sources {
@@ -62,15 +69,18 @@ impl Sources {
             "report.json is about weights {}, the file holds {id}; run `trainer evaluate` first",
             report.protocol.weights
         );
+        let audit: Option<AuditReport> = json_if_there(&dir.join("report/audit/audit.json"))?;
         let folds = |name: &str| json(&dir.join("report").join(name).join("cross-validation.json"));
         Ok(Self {
             metadata: weights.metadata,
-            id,
             bytes: bytes.len() as u64,
             report,
             left_out: folds("leave-one-source-out")?,
             darkcovidnet: [folds("darkcovidnet-by-image")?, folds("darkcovidnet-by-patient")?],
             tutorial: json(&dir.join("report/tutorial/tutorial.json"))?,
+            audit: audit.filter(|audit| audit.weights == id),
+            ablation: json_if_there(&dir.join("report/ablation/ablation.json"))?,
+            id,
         })
     }
 }
@@ -78,6 +88,10 @@ impl Sources {
 fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_slice(&text).with_context(|| format!("{} is of another form", path.display()))
+}
+
+fn json_if_there<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    if path.exists() { json(path).map(Some) } else { Ok(None) }
 }
 
 /// Runs the command.
@@ -130,7 +144,7 @@ pub fn readme(text: &str, sources: &Sources) -> Result<String> {
 
 /// What the README shows.
 fn in_short(sources: &Sources) -> String {
-    let Sources { report, left_out, .. } = sources;
+    let Sources { report, left_out, audit, .. } = sources;
     let mut table = Table::new(["figure", "value"]);
     let mut row = |name: String, figure: Estimate| table.rows.push(vec![Cell::text(name), Cell::Figure(figure)]);
     row("balanced accuracy".into(), report.balanced_accuracy);
@@ -141,6 +155,10 @@ fn in_short(sources: &Sources) -> String {
                 row(format!("{pair} AUROC within one source that holds both ({source})"), *auroc);
             }
         }
+    }
+    if let Some(calls) = &report.calls {
+        row("films on which it makes a call".into(), calls.all.called);
+        row("calls that are right".into(), calls.all.right);
     }
     row("calibration error (0 is perfect)".into(), report.ece);
     if let Some(sets) = &report.conformal {
@@ -154,6 +172,11 @@ fn in_short(sources: &Sources) -> String {
     for (fold, pair, auroc) in aims::left_out(left_out) {
         row(format!("{fold} left out of training: {pair} AUROC on it ({})", aims::network(left_out)), auroc);
     }
+    if let Some(audit) = audit {
+        for seen in audit.views.iter().filter(|seen| seen.view == View::LungsHidden) {
+            row("macro AUROC with the lungs blacked out (0.5 would be right)".into(), seen.network.macro_auroc);
+        }
+    }
     format!(
         "On {} {} films of {} patients from the sources it was trained on (95 % intervals; how each figure was measured is \
          in [the model card](weights/MODEL_CARD.md)):\n\n{}",
@@ -166,7 +189,7 @@ fn in_short(sources: &Sources) -> String {
 
 /// Each text that a template may, and must, use.
 pub fn values(sources: &Sources) -> BTreeMap<&'static str, String> {
-    let Sources { metadata, id, bytes, report, left_out, darkcovidnet, tutorial } = sources;
+    let Sources { metadata, id, bytes, report, left_out, darkcovidnet, tutorial, audit, ablation } = sources;
     let markdown = |table: Option<Table>| table.map_or("Not measured.\n".to_owned(), |table| table.markdown());
     let list = |items: &[String]| items.iter().map(|item| format!("* {item}\n")).collect::<String>();
     let subgroups = report.subgroups.iter().map(|(kind, groups)| {
@@ -191,6 +214,9 @@ pub fn values(sources: &Sources) -> BTreeMap<&'static str, String> {
         ("findings", tables::findings(report).markdown()),
         ("sources", tables::groups(report, "source", report.sources.iter()).markdown()),
         ("subgroups", subgroups.collect::<Vec<_>>().join("\n")),
+        ("calls", markdown(tables::calls(report))),
+        ("shortcuts", shortcuts(audit.as_ref())),
+        ("ablation", chosen(ablation.as_ref())),
         ("points", tables::operating_points(report).markdown()),
         ("predictive", tables::predictive_values(report, "balanced").markdown()),
         ("sets", markdown(tables::prediction_sets(report))),
@@ -236,11 +262,54 @@ fn left_out_table(report: &CrossValidationReport) -> Table {
                 Cell::Count(fold.n),
                 Cell::text(pair),
                 Cell::Figure(*auroc),
-                Cell::text(trivial.map_or("-".into(), |trivial| format!("{:.3}", trivial.value))),
+                Cell::text(trivial.map_or("-".into(), |trivial| with_interval(trivial, &name))),
             ]);
         }
     }
     table
+}
+
+/// A figure to compare with; its interval ends its name, which begins with `name`.
+fn with_interval(baseline: &Baseline, name: &str) -> String {
+    let interval = baseline.name.strip_prefix(name).unwrap_or_default().trim_start_matches([' ', '(']);
+    let interval = interval.trim_start_matches("95 %: ");
+    if interval.is_empty() { format!("{:.3}", baseline.value) } else { format!("{:.3} ({interval}", baseline.value) }
+}
+
+/// What the audit found, and its alarms.
+fn shortcuts(audit: Option<&AuditReport>) -> String {
+    let Some(audit) = audit else { return "Not measured for these weights yet.\n".into() };
+    let mut table = Table::new(["films shown", "AUROC, all findings", "the same of a new linear head on the features"]);
+    for Seen { view, network, new_head, .. } in &audit.views {
+        let cells = [Cell::Figure(network.macro_auroc), Cell::Figure(new_head.macro_auroc)];
+        table.rows.push([Cell::text(view.name())].into_iter().chain(cells).collect());
+    }
+    let mut text = table.markdown();
+    if let Some(source) = &audit.source {
+        let figure = Cell::Figure(source.accuracy).plain();
+        text += &format!(
+            "\nA linear head names the source of a film, of {}, from the features in {figure} of the films; always naming the \
+             commonest would be right in {:.3}.\n",
+            source.sources, source.chance
+        );
+    }
+    for alarm in &audit.alarms {
+        text += &format!("\n**Alarm.** {}\n", alarm.text);
+    }
+    text
+}
+
+/// The choices of the recipe beside each other.
+fn chosen(ablation: Option<&Ablation>) -> String {
+    let Some(ablation) = ablation else { return "Not measured.\n".into() };
+    let notes: String = ablation.protocol.iter().map(|line| format!("* {line}\n")).collect();
+    format!(
+        "`{}`, {}, {} films:\n\n{}\n{notes}",
+        ablation.command,
+        ablation.date,
+        ablation.films,
+        ablation.table().markdown()
+    )
 }
 
 /// What papers and tutorials report, beside what their protocols give here.
@@ -248,8 +317,11 @@ fn published(darkcovidnet: &[CrossValidationReport; 2], tutorial: &TutorialRepor
     let mut table = Table::new(["protocol", "figure", "published", "here", "without lungs"]);
     let trivial = |report: &CrossValidationReport, name: &str| {
         let name = format!("trivial features, {name}");
-        let found = report.baselines.iter().find(|baseline| baseline.name.starts_with(&name));
-        found.map_or("-".to_owned(), |baseline| format!("{:.3}", baseline.value))
+        let name = name.trim_end_matches(" (");
+        let found = report.baselines.iter().find(|baseline| {
+            baseline.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(" ("))
+        });
+        found.map_or("-".to_owned(), |baseline| with_interval(baseline, name))
     };
     for (report, folds) in darkcovidnet.iter().zip(["by image, as published", "by patient"]) {
         let by_image = folds != "by patient";
@@ -268,7 +340,7 @@ fn published(darkcovidnet: &[CrossValidationReport; 2], tutorial: &TutorialRepor
     table.rows.push(vec![
         Cell::text(format!("a tutorial of 2020: 10 test films, {} seeds; {}", tutorial.seeds.len(), tutorial.backbone)),
         Cell::text("accuracy"),
-        Cell::text(accuracy.and_then(|figure| figure.published.value).map_or("-".into(), |v| format!("{v:.3}"))),
+        Cell::Figure(accuracy.map(|figure| figure.published).unwrap_or_default()),
         Cell::Figure(accuracy.map(|figure| figure.one_test).unwrap_or_default()),
         Cell::text(tutorial.frame.map_or("-".into(), |frame| format!("{:.3} (only the rim shown)", frame.mean))),
     ]);

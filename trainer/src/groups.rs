@@ -2,6 +2,7 @@
 
 use crate::bootstrap::{Bootstrap, Estimate};
 use crate::calibrate::OperatingPoint;
+use crate::calls;
 use crate::measures::{Quantity, Scope};
 use crate::metrics::{Confusion, Prediction};
 use crate::report::{FEW_FILMS, GroupReport};
@@ -75,9 +76,10 @@ impl Groups {
         patients: &[usize],
         bootstrap: Bootstrap,
     ) -> Vec<Figures> {
+        let thresholds = calls::thresholds(points, classes);
         let scope = |(index, films): (usize, &Vec<usize>)| {
             let points = if index == 0 { points } else { &[] };
-            Scope::new(films.iter().map(|film| (*film, &predictions[*film])), classes, points)
+            Scope::new(films.iter().map(|film| (*film, &predictions[*film])), classes, points, thresholds.as_deref())
         };
         let scopes: Vec<Scope> = self.films.iter().enumerate().map(scope).collect();
         let estimates = bootstrap.estimate(patients, |weights| {
@@ -87,7 +89,13 @@ impl Groups {
         let mut estimates = estimates.into_iter();
         scopes
             .iter()
-            .map(|scope| scope.measure(&once).into_iter().map(|(q, _)| q).zip(&mut estimates).collect())
+            .zip(&self.films)
+            .map(|(scope, films)| {
+                let own = scope.measure(&once).into_iter().map(|(q, _)| q).zip(&mut estimates);
+                // One patient says nothing of others.
+                let lone = distinct(films.iter().map(|film| &patients[*film])) < 2;
+                own.map(|(q, e)| (q, if lone { Estimate { low: None, high: None, ..e } } else { e })).collect()
+            })
             .collect()
     }
 

@@ -7,6 +7,7 @@ mod average;
 pub mod batch;
 pub mod bootstrap;
 pub mod calibrate;
+pub mod calls;
 pub mod card;
 pub mod checkpoint;
 pub mod cli;

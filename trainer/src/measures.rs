@@ -3,7 +3,8 @@
 //! Rankings are sorted once; a resample then costs one pass over them.
 
 use crate::calibrate::{OperatingPoint, ece, reliability};
-use crate::metrics::{Confusion, Films, Prediction, Ranking};
+use crate::calls;
+use crate::metrics::{Confusion, Films, Prediction, Ranking, ratio};
 
 /// Shares of films with a finding that predictive values are stated for.
 pub const PREVALENCES: [f64; 6] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
@@ -73,6 +74,14 @@ pub enum Quantity {
     CoverageOf(usize),
     /// [`Self::SetSize`] of the films of one label.
     SetSizeOf(usize),
+    /// Share of the films that the classifier makes a call on, see [`crate::calls`].
+    Called,
+    /// Share of these calls that are right.
+    CallsRight,
+    /// [`Self::Called`] of the films of one label.
+    CalledOf(usize),
+    /// [`Self::CallsRight`] of the films of one label.
+    CallsRightOf(usize),
 }
 
 /// One set of films, ready to be measured with any weights.
@@ -93,6 +102,8 @@ struct Facts {
     confidence: f64,
     brier: f64,
     nll: f64,
+    /// What the classifier calls by its own thresholds; none without a call, or without thresholds.
+    called: Option<usize>,
     /// Whether the prediction set holds the label, and how many findings it holds; none without a set.
     set: Option<(bool, usize)>,
 }
@@ -120,7 +131,13 @@ impl Sets {
 
 impl Scope {
     /// `films` are indexed as the weights of [`Scope::measure`] are; each point comes with the class of its finding.
-    pub fn new<'a>(films: impl Films<'a> + Clone, classes: usize, points: &[(usize, &OperatingPoint)]) -> Self {
+    /// `thresholds`, one for each class, are those of the classifier's calls.
+    pub fn new<'a>(
+        films: impl Films<'a> + Clone,
+        classes: usize,
+        points: &[(usize, &OperatingPoint)],
+        thresholds: Option<&[f64]>,
+    ) -> Self {
         let facts = |(index, p): (usize, &Prediction)| Facts {
             index,
             label: p.label,
@@ -128,6 +145,7 @@ impl Scope {
             confidence: p.probability(p.call()),
             brier: p.brier(),
             nll: p.nll(),
+            called: thresholds.and_then(|thresholds| calls::call(p, thresholds)),
             set: (!p.set.is_empty()).then(|| (p.set.contains(&p.label), p.set.len())),
         };
         let reaches = |(class, point): &(usize, &OperatingPoint)| {
@@ -155,10 +173,15 @@ impl Scope {
         let mut confusion = Confusion::new(self.classes);
         let (mut brier, mut nll, mut confidence) = (0.0, 0.0, 0.0);
         let mut sets = vec![Sets::default(); self.classes];
+        let (mut called, mut right) = (vec![0; self.classes], vec![0; self.classes]);
         for film in &self.films {
             let weight = weights[film.index];
             confusion.add(film.label, film.call, weight);
             confidence += f64::from(weight) * film.confidence;
+            if let Some(call) = film.called {
+                called[film.label] += u64::from(weight);
+                right[film.label] += u64::from(weight * u32::from(call == film.label));
+            }
             if let Some(set) = film.set {
                 sets[film.label].add(weight, set);
             }
@@ -192,6 +215,13 @@ impl Scope {
         });
         figures.push((Quantity::Coverage, all.mean(all.covered)));
         figures.push((Quantity::SetSize, all.mean(all.findings)));
+        let (all_called, all_right) = (called.iter().sum::<u64>(), right.iter().sum::<u64>());
+        figures.push((Quantity::Called, ratio(all_called, n)));
+        figures.push((Quantity::CallsRight, ratio(all_right, all_called)));
+        for class in 0..self.classes {
+            figures.push((Quantity::CalledOf(class), ratio(called[class], confusion.with_label(class))));
+            figures.push((Quantity::CallsRightOf(class), ratio(right[class], called[class])));
+        }
         for (class, set) in sets.iter().enumerate() {
             figures.push((Quantity::CoverageOf(class), set.mean(set.covered)));
             figures.push((Quantity::SetSizeOf(class), set.mean(set.findings)));

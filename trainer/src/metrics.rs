@@ -7,7 +7,8 @@
 //! `weight` for each film, which is how often a bootstrap resample drew it: one sort serves a thousand resamples.
 //!
 //! What this file does not do: intervals ([`crate::bootstrap`]), and thresholds ([`crate::calibrate`]). A *call* here
-//! is the most probable finding; refusals and abstentions do not take a film out of any figure.
+//! is the most probable finding; refusals and abstentions do not take a film out of any figure ([`crate::calls`] measures
+//! what the classifier itself calls).
 
 use crate::dataset::Film;
 use anyhow::{Result, ensure};
@@ -209,7 +210,8 @@ impl Confusion {
     }
 }
 
-fn ratio(part: u64, whole: u64) -> Option<f64> {
+/// `part / whole`; `None` for no whole.
+pub(crate) fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 

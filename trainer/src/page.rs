@@ -63,7 +63,7 @@ const GLOSSARY: [(&str, &str); 15] = [
     ),
     (
         "Operating point",
-        "A threshold chosen beforehand on other patients. The screening one finds at least 90 % of them there and accepts more false alarms.",
+        "A threshold chosen beforehand on other patients. The screening one finds at least 95 % of those with the finding there and accepts more false alarms.",
     ),
     (
         "Prediction set, coverage",
@@ -177,6 +177,12 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
             if groups.values().any(|group| group.few) { FEW } else { "" },
             &tables::groups(report, &name, groups.iter()),
         );
+    }
+    if let Some(table) = tables::calls(report) {
+        let explanation = "The figures above take the most probable finding of every film. The classifier itself calls a \
+                           finding only if it alone reaches its balanced threshold and the film is not refused; otherwise it \
+                           makes no call and says why. * fewer than 30 films.";
+        section(&mut text, "What it calls", explanation, &table);
     }
     if !report.operating_points.is_empty() {
         section(

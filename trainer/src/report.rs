@@ -5,6 +5,7 @@
 
 use crate::bootstrap::{Bootstrap, Estimate, patients};
 use crate::calibrate::{Bin, OperatingPoint, RELIABILITY_BINS, reliability};
+use crate::calls::{self, CallRates, CallReport};
 use crate::conformal::{ConformalReport, SetReport};
 use crate::groups::{Figures, Groups, Kind, distinct, pairs};
 use crate::leakage::LeakageReport;
@@ -62,6 +63,9 @@ pub struct Report {
     pub operating_points: Vec<PointReport>,
     /// Bins of the reliability diagram, equal widths over 0..=1.
     pub reliability: Vec<Bin>,
+    /// What the classifier calls by its own rule, where the weights have a balanced threshold for every finding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<CallReport>,
     /// Prediction sets, where the weights make some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conformal: Option<ConformalReport>,
@@ -199,8 +203,12 @@ impl Protocol {
                  all films of a drawn patient are taken. They cover other patients of these sources, not other hospitals, wrong \
                  labels or another training run. A figure of exactly 0 or 1 has an interval of no width, which is not certainty."
             ),
-            "A call is the most probable finding; sensitivity, specificity, precision and F1 are those of the calls. Refused \
-             films count in every figure."
+            "Accuracy, sensitivity, specificity, precision and F1 take the most probable finding of every film for its answer, \
+             also of the refused. The classifier itself is more careful, and has figures of its own: it calls a finding only if \
+             it alone reaches its balanced threshold and the film is not refused."
+                .to_owned(),
+            "Shares of images refused, found and named, and of mistakes, have Wilson's intervals over images: films of one \
+             patient count there as if they were of several."
                 .to_owned(),
             "AUROC: Mann-Whitney, ties count half; one finding against all others by its probability, or a/b by \
              p_a / (p_a + p_b) among the films of these two labels, a being the positive one."
@@ -254,6 +262,7 @@ impl Report {
         let figures = groups.measure(predictions, classes.len(), &points, &patients, protocol.bootstrap);
         let all = &figures[0];
         let group = |index: usize| groups.report(index, predictions, classes, &patients, &figures[index]);
+        let calls = calls::thresholds(&points, classes.len()).map(|_| calls(predictions, classes, &groups, &figures));
         let conformal = conformal.map(|conformal| sets(conformal, predictions, classes, &groups, &figures));
         let mut sources = BTreeMap::new();
         let mut subgroups: BTreeMap<String, BTreeMap<String, GroupReport>> = BTreeMap::new();
@@ -318,12 +327,30 @@ impl Report {
                 })
                 .collect(),
             reliability: reliability(predictions.iter().map(|p| (p.probability(p.call()), p.call() == p.label, 1))),
+            calls,
             conformal,
             ood: (!ood.is_empty()).then(|| OodReport::new(&ood, predictions, protocol.bootstrap)),
             spoilt: SpoiltReport::of(&spoilt),
             leakage,
             protocol,
         })
+    }
+}
+
+/// The classifier's calls on each group of films.
+fn calls(predictions: &[Prediction], classes: &[String], groups: &Groups, figures: &[Figures]) -> CallReport {
+    let of_label = |(class, label): (usize, &String)| {
+        let n = predictions.iter().filter(|p| p.label == class).count() as u64;
+        (label.clone(), CallRates::of_label(n, class, &figures[0]))
+    };
+    let of_source = |(index, (kind, source)): (usize, &(Kind, String))| {
+        let n = groups.films(index).len() as u64;
+        (*kind == Kind::Source).then(|| (source.clone(), CallRates::of_group(n, &figures[index])))
+    };
+    CallReport {
+        all: CallRates::of_group(predictions.len() as u64, &figures[0]),
+        findings: classes.iter().enumerate().map(of_label).collect(),
+        sources: groups.keys.iter().enumerate().filter_map(of_source).collect(),
     }
 }
 

@@ -1,11 +1,15 @@
 //! The tables of a report, laid out once and printed three ways: terminal, Markdown and HTML.
 
 use crate::bootstrap::{Bootstrap, Estimate};
+use crate::calls::CallRates;
 use crate::conformal::SetReport;
 use crate::report::{FEW_FILMS, GroupReport, Report};
 use crate::svg::escape;
 use std::collections::BTreeSet;
 use std::fmt::Write;
+
+/// Fewer films of the rarer label give an AUROC no interval.
+const PAIR_FILMS: u64 = 5;
 
 /// One cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +28,8 @@ impl Cell {
         Cell::Text(text.into())
     }
 
-    fn plain(&self) -> String {
+    /// As words, the interval in brackets.
+    pub fn plain(&self) -> String {
         match self {
             Cell::Text(text) => text.clone(),
             Cell::Count(n) => n.to_string(),
@@ -160,18 +165,29 @@ pub fn groups<'a>(
     let pairs: BTreeSet<&String> = groups.clone().flat_map(|(_, group)| group.auroc.keys()).collect();
     let mut table = Table::new([name, "films", "accuracy", "balanced accuracy"]);
     table.columns.extend(pairs.iter().map(|pair| format!("AUROC {pair}")));
-    let cell = |auroc: Option<&Estimate>| Cell::Figure(auroc.copied().unwrap_or_default());
     let mut all = vec![Cell::text("all films"), Cell::Count(report.n)];
     all.extend([report.accuracy, report.balanced_accuracy].map(Cell::Figure));
-    all.extend(pairs.iter().map(|pair| cell(report.auroc.get(*pair))));
+    all.extend(pairs.iter().map(|pair| Cell::Figure(report.auroc.get(*pair).copied().unwrap_or_default())));
     table.rows.push(all);
     for (value, group) in groups {
         let mut row = vec![marked(value, group.few), Cell::Count(group.n)];
         row.extend([group.accuracy, group.balanced_accuracy].map(Cell::Figure));
-        row.extend(pairs.iter().map(|pair| cell(group.auroc.get(*pair))));
+        row.extend(pairs.iter().map(|pair| pair_cell(group, pair)));
         table.rows.push(row);
     }
     table
+}
+
+/// The AUROC of a pair of labels, with the rarer label's films where they are few: without an interval below
+/// [`PAIR_FILMS`], which resampling could not tell from certainty.
+fn pair_cell(group: &GroupReport, pair: &str) -> Cell {
+    let Some(auroc) = group.auroc.get(pair) else { return Cell::Figure(Estimate::default()) };
+    let rarer = pair.split('/').filter_map(|label| group.labels.get(label)).min().copied().unwrap_or_default();
+    match auroc.value {
+        Some(value) if rarer < PAIR_FILMS => Cell::text(format!("{value:.3} (of {rarer} only)")),
+        Some(_) if rarer < FEW_FILMS => Cell::text(format!("{} of {rarer} *", Cell::Figure(*auroc).plain())),
+        _ => Cell::Figure(*auroc),
+    }
 }
 
 /// The operating points: chosen on validation films, measured here.
@@ -193,7 +209,7 @@ pub fn operating_points(report: &Report) -> Table {
             Cell::text(format!("{:.4}", chosen.threshold)),
             Cell::Figure(point.sensitivity),
             Cell::Figure(point.specificity),
-            Cell::text(format!("{:.3} (n {})", chosen.sensitivity, chosen.n)),
+            Cell::text(format!("{:.3}", chosen.sensitivity)),
             Cell::text(format!("{:.3}", chosen.specificity)),
         ]);
     }
@@ -203,6 +219,20 @@ pub fn operating_points(report: &Report) -> Table {
 /// A name, marked where its films are few.
 fn marked(name: &str, few: bool) -> Cell {
     Cell::text(format!("{name}{}", if few { " *" } else { "" }))
+}
+
+/// What the classifier calls: all films, each label, each source; `None` where the weights call nothing.
+pub fn calls(report: &Report) -> Option<Table> {
+    let calls = report.calls.as_ref()?;
+    let mut table = Table::new(["films", "n", "films with a call", "calls that are right"]);
+    let mut row = |name: &str, rates: &CallRates| {
+        let cells = vec![marked(name, rates.n < FEW_FILMS), Cell::Count(rates.n), Cell::Figure(rates.called)];
+        table.rows.push(cells.into_iter().chain([Cell::Figure(rates.right)]).collect());
+    };
+    row("all", &calls.all);
+    report.classes.iter().for_each(|label| row(label, &calls.findings[label]));
+    calls.sources.iter().for_each(|(source, rates)| row(&format!("source {source}"), rates));
+    Some(table)
 }
 
 /// Prediction sets: all films, each label, each source; `None` where the weights make none.
@@ -296,6 +326,9 @@ pub fn terminal_table(report: &Report) -> String {
     text += &groups(report, "source", report.sources.iter()).terminal();
     if report.sources.values().any(|group| group.few) {
         text += "* fewer than 30 films\n";
+    }
+    if let Some(table) = calls(report) {
+        text += &format!("\ncalls:\n{}", table.terminal());
     }
     if let Some(table) = prediction_sets(report) {
         text += &format!("\nprediction sets:\n{}", table.terminal());

@@ -88,6 +88,11 @@ impl Stages {
         let number = |tag| attributes.numbers(tag).first().copied();
         let slope = number(tags::RESCALE_SLOPE).filter(|&slope| slope != 0.0).unwrap_or(1.0);
         let intercept = number(tags::RESCALE_INTERCEPT).unwrap_or(0.0);
+        // Stored values have 16 bits; beyond this even the distance of two rescaled ones would not be a number.
+        if !(slope.abs() * 131_072.0 + intercept.abs()).is_finite() {
+            let reason = format!("rescale slope {slope} and intercept {intercept} give values without bounds");
+            return Err(Error::Corrupt { file: attributes.file.into(), reason });
+        }
         // The input of a VOI LUT is signed if the output of the modality stage can be (C.11.2.1.1).
         let signed = modality.is_none() && (layout.signed || intercept < 0.0);
         let voi = match Lut::read(attributes, tags::VOILUT_SEQUENCE, signed)? {
@@ -182,12 +187,13 @@ fn window(attributes: &Attributes<'_>, notes: &mut Vec<String>) -> Option<GreyMa
         _ => GreyMapping::Linear(window),
     };
     // C.11.2.1.2.1: a linear window is at least 1 wide; C.11.2.1.3: the others are wider than 0.
-    let valid = match mapping {
+    let wide = match mapping {
         GreyMapping::Linear(window) => window.width >= 1.0,
         _ => window.width > 0.0,
     };
+    let valid = wide && (window.center.abs() + window.width).is_finite();
     if !valid {
-        notes.push("The window of the file has no width; a percentile window was used.".into());
+        notes.push("The window of the file has no width or no bounds; a percentile window was used.".into());
         return None;
     }
     if centers.len().min(widths.len()) > 1 {

@@ -147,8 +147,13 @@ impl AuditReport {
             let values = [gap.seen, gap.unseen].map(|estimate| estimate.value.unwrap_or_default());
             let text = format!(
                 "From hospitals that training saw to one that it did not, the AUROC for {} falls by {fall:.2}, from {:.2} \
-                 to {:.2} ({}). The first figure is what papers print; the second is what another hospital would get.",
-                gap.pair, values[0], values[1], gap.place
+                 to {:.2} ({}). The first figure is what papers print; the second is what another hospital would get{}.",
+                gap.pair,
+                values[0],
+                values[1],
+                gap.place,
+                // Not the audited network itself, which has seen all of them.
+                self.left_out_by.as_ref().map_or(String::new(), |network| format!(", as far as {network}, tells"))
             );
             alarms.push(Alarm { code: "unseen-source".into(), text });
         }

@@ -12,14 +12,8 @@ use crate::sampler::stream;
 const OFTEN: f32 = 0.3;
 /// Cells a side of what is left of a blurred film.
 const COARSE: usize = 8;
-/// A mark is at least this bright (1 is the film's white) ...
-const MARK: f32 = 0.9;
-/// ... and by this brighter than the film around it, blurred to [`AROUND`] cells a side.
-const STANDS_OUT: f32 = 0.3;
 /// See [`STANDS_OUT`].
 const AROUND: usize = 16;
-/// Cells that are covered around a mark.
-const MARGIN: usize = 2;
 
 /// A way to show a film.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -163,21 +157,7 @@ fn marks(film: &Radiograph) -> Mask {
     let seen = ModelInput::covered(film, &View::MarksErased.fixed()).values;
     let plane: Vec<f32> =
         seen[..SIDE * SIDE].iter().map(|value| value * PREPROCESSING.std + PREPROCESSING.mean).collect();
-    let around = blurred(&plane, AROUND);
-    let lungs = Mask::usual_lungs(OUTLINE);
-    let mut bytes = vec![0u8; SIDE * SIDE];
-    for cell in 0..SIDE * SIDE {
-        if plane[cell] < MARK || plane[cell] - around[cell] < STANDS_OUT || lungs.cells()[cell] {
-            continue;
-        }
-        let near = |at: usize| at.saturating_sub(MARGIN)..=(at + MARGIN).min(SIDE - 1);
-        for row in near(cell / SIDE) {
-            for column in near(cell % SIDE) {
-                bytes[row * SIDE + column] = 1;
-            }
-        }
-    }
-    Mask::from_bytes(&bytes).expect("a byte for each cell")
+    Mask::marks_in(&plane, &Mask::usual_lungs(OUTLINE))
 }
 
 #[cfg(test)]
