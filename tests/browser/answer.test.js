@@ -190,7 +190,7 @@ describe('how often a call would be right', () => {
     await app.locator('#prevalence-number').fill('2');
     assert.equal(await shown(chosen), 0.02);
     await becomes(() => app.locator('#prevalence-slider').getAttribute('aria-valuetext'), '2 %');
-    await becomes(() => text(app, '#prevalence-ppv'), /^Of 1000 people with such a film, suppose that 20 are labelled/);
+    await becomes(() => text(app, '#prevalence-ppv'), /^Of 1000 people who are X-rayed, suppose that 20 are labelled/);
     const squares = (/** @type {string} */ kind) => app.locator(`#people-${kind}`).evaluate((path) => (path.getAttribute('d')?.match(/M/g) ?? []).length);
     await becomes(async () => await squares('found') + await squares('missed'), 20);
     await becomes(async () => await squares('alarms') + await squares('spared'), 980);
