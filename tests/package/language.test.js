@@ -241,5 +241,5 @@ test('the page says what the English catalogue says', async () => {
   }, html);
   await tab.close();
   assert.ok(found.length > 50);
-  for (const [key, text] of found) assert.equal(text?.replace(/\s+/g, ' ').trim(), /** @type {Record<string, string>} */ (en)[key ?? ''], key ?? '');
+  for (const [key, text] of found) assert.equal(text?.replace(/[ \n]+/g, ' ').trim(), /** @type {Record<string, string>} */ (en)[key ?? ''], key ?? '');
 });

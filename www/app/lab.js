@@ -326,7 +326,7 @@ export class Lab {
       this.#quiet = setTimeout(() => announce(text), QUIET);
     }
     element('lab-live', HTMLElement).textContent = area === 0 ? '' : changes
-      .map(({ label, probability, was }) => `${findingName(label)} ${Math.round(100 * was)} → ${Math.round(100 * probability)}`).join(' · ');
+      .map(({ label, probability, was }) => `${findingName(label)} ${Math.round(100 * was)}\u00a0→\u00a0${Math.round(100 * probability)}`).join(' · ');
     element('lab-lesson', HTMLElement).textContent = (area > 0 && LESSONS[part]) || '';
     this.#tellSure('own', this.#own, part);
     this.#tellSure('other', this.#other, part);

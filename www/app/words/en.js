@@ -129,7 +129,7 @@ export const en = {
   'rates.sensitivity': 'Sensitivity {interval}',
   'rates.specificity': 'specificity {interval}',
   'rates.meaning': 'Sensitivity: the share of films with the finding that reach the threshold. Specificity: the share of films without it that stay below. Measured on {data}. On films from another hospital expect less.',
-  'rates.meaning-intervals': 'Sensitivity: the share of films with the finding that reach the threshold. Specificity: the share of films without it that stay below. Measured on {data}; in brackets 95 % intervals. On films from another hospital expect less.',
+  'rates.meaning-intervals': 'Sensitivity: the share of films with the finding that reach the threshold. Specificity: the share of films without it that stay below. Measured on {data}; in brackets 95\u00a0% intervals. On films from another hospital expect less.',
   'rates.unknown': 'These weights come without measured rates, so nothing is known of how often they are right.',
 
   'prevalence.heading': 'When a finding reaches its threshold, how often is that right?',
@@ -146,7 +146,7 @@ export const en = {
   'prevalence.nobody': 'Nobody reaches it.',
   'prevalence.ppv': 'So the label belongs to {found} of the {reaching} who reach it: {interval}.',
   'prevalence.npv': 'Of the {below} who stay below, another label belongs to {spared}: {interval}.',
-  'prevalence.range': 'In brackets: with sensitivity and specificity both at the lower and both at the upper end of their 95 % intervals.',
+  'prevalence.range': 'In brackets: with sensitivity and specificity both at the lower and both at the upper end of their 95\u00a0% intervals.',
 
   'facts.file': 'File',
   'facts.format': 'Format',
