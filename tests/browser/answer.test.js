@@ -118,7 +118,7 @@ describe('a film of each label is answered', () => {
       else assert.equal(call, 'No call');
       assert.equal(await text(app, '#reasons') === '', reached.length === 1, 'a reason stands where there is no call');
       assert.equal(await text(app, '#disclaimer'), DISCLAIMER);
-      assert.match(await text(app, '#measured'), /95 % intervals.*another hospital/);
+      assert.match(await text(app, '#measured'), /95\u00a0% intervals.*another hospital/);
       const { Engine, Time, Weights } = await facts(app);
       assert.match(Engine ?? '', /cpu/);
       assert.match(Time ?? '', /^\d+ ms, of which the network \d+ ms$/);

@@ -204,7 +204,7 @@ describe('in the lab', () => {
     await becomes(() => rows(app, 'own'), ([covid]) => covid?.after === 0.05, 'sure, with the lungs in sight');
     assert.equal(await app.locator('#lab-own-sure').isVisible(), false);
     await cover(app, 'lungs');
-    await app.locator('#lab-own-sure', { hasText: 'It stays sure of Normal without the lungs' }).waitFor();
+    await app.locator('#lab-own-sure', { hasText: 'It stays sure of Normal with the lungs covered' }).waitFor();
     await cover(app, 'nothing');
     await app.locator('#lab-own-sure').waitFor({ state: 'hidden' });
   });
