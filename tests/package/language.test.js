@@ -36,7 +36,7 @@ describe('the catalogues', () => {
 
   test('are set as each language is: no-break spaces before units and French punctuation', async () => {
     const cases = [
-      ['de', / (%|ms|MB)|[“”"]/], ['es', / (%|ms|MB)|^[^¿]*\?/], ['fr', / (%|ms|Mo|[:;?!»])|\u00a0[;?!]|[^\u202f][;?!]|[^\u00a0]:|'/],
+      ['de', / (%|ms|MB)|[”"]/], ['es', / (%|ms|MB)|^[^¿]*\?/], ['fr', / (%|ms|Mo|[:;?!»])|\u00a0[;?!]|[^\u202f][;?!]|[^\u00a0]:|'/],
     ];
     for (const [lang, wrong] of /** @type {[string, RegExp][]} */ (cases)) {
       /** @type {Record<string, string>} */

@@ -129,7 +129,7 @@ export const de = {
   'rates.sensitivity': 'Sensitivität {interval}',
   'rates.specificity': 'Spezifität {interval}',
   'rates.meaning': 'Sensitivität: der Anteil der Aufnahmen dieser Kategorie, die die Schwelle erreichen. Spezifität: der Anteil der übrigen Aufnahmen, die darunter bleiben. Gemessen an: {data}. Bei Aufnahmen aus einem anderen Krankenhaus ist weniger zu erwarten.',
-  'rates.meaning-intervals': 'Sensitivität: der Anteil der Aufnahmen dieser Kategorie, die die Schwelle erreichen. Spezifität: der Anteil der übrigen Aufnahmen, die darunter bleiben. Gemessen an: {data}; in Klammern 95-%-Intervalle. Bei Aufnahmen aus einem anderen Krankenhaus ist weniger zu erwarten.',
+  'rates.meaning-intervals': 'Sensitivität: der Anteil der Aufnahmen dieser Kategorie, die die Schwelle erreichen. Spezifität: der Anteil der übrigen Aufnahmen, die darunter bleiben. Gemessen an: {data}; in Klammern 95\u2011%\u2011Intervalle. Bei Aufnahmen aus einem anderen Krankenhaus ist weniger zu erwarten.',
   'rates.unknown': 'Zu diesen Gewichten gehören keine Messungen; wie oft sie richtig liegen, ist nicht bekannt.',
 
   'prevalence.heading': 'Wenn eine Kategorie ihre Schwelle erreicht: Wie oft ist das richtig?',
@@ -142,11 +142,11 @@ export const de = {
   'prevalence.alarms': 'zu Unrecht gefunden',
   'prevalence.missed': 'übersehen',
   'prevalence.spared': 'zu Recht nicht gefunden',
-  'prevalence.people': 'Angenommen, von {people} Menschen, die geröntgt werden, haben {having} die Kennzeichnung {finding}. Die Schwelle erreichen {found} von ihnen und {alarms} der übrigen {others}.',
+  'prevalence.people': 'Angenommen, von {people} Menschen, die geröntgt werden, haben {having} die Kennzeichnung „{finding}“. Die Schwelle erreichen {found} von ihnen und {alarms} der übrigen {others}.',
   'prevalence.nobody': 'Niemand erreicht sie.',
   'prevalence.ppv': 'Die Kennzeichnung trifft also auf {found} von {reaching} zu, die diese Schwelle erreichen: {interval}.',
   'prevalence.npv': 'Von {below}, die darunter bleiben, trifft auf {spared} eine andere Kennzeichnung zu: {interval}.',
-  'prevalence.range': 'In Klammern: mit Sensitivität und Spezifität beide am unteren und beide am oberen Ende ihrer 95-%-Intervalle.',
+  'prevalence.range': 'In Klammern: mit Sensitivität und Spezifität beide am unteren und beide am oberen Ende ihrer 95\u2011%\u2011Intervalle.',
 
   'facts.file': 'Datei',
   'facts.format': 'Format',

@@ -142,7 +142,7 @@ export const es = {
   'prevalence.alarms': 'encontradas por error',
   'prevalence.missed': 'pasadas por alto',
   'prevalence.spared': 'correctamente no encontradas',
-  'prevalence.people': 'Supongamos que, de {people} personas a las que se hace una radiografía, {having} tienen la etiqueta {finding}. De ellas, {found} alcanzan el umbral, y también {alarms} de las otras {others}.',
+  'prevalence.people': 'Supongamos que, de {people} personas a las que se hace una radiografía, {having} tienen la etiqueta «{finding}». De ellas, {found} alcanzan el umbral, y también {alarms} de las otras {others}.',
   'prevalence.nobody': 'Nadie lo alcanza.',
   'prevalence.ppv': 'Así, la etiqueta corresponde a {found} de las {reaching} que lo alcanzan: {interval}.',
   'prevalence.npv': 'De las {below} que quedan por debajo, a {spared} les corresponde otra etiqueta: {interval}.',

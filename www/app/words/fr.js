@@ -142,7 +142,7 @@ export const fr = {
   'prevalence.alarms': 'trouvées à tort',
   'prevalence.missed': 'manquées',
   'prevalence.spared': 'non trouvées, à raison',
-  'prevalence.people': 'Supposons que, sur {people} personnes radiographiées, {having} portent l’étiquette {finding}. {found} d’entre elles atteignent le seuil, ainsi que {alarms} des {others} autres.',
+  'prevalence.people': 'Supposons que, sur {people} personnes radiographiées, {having} portent l’étiquette «\u00a0{finding}\u00a0». {found} d’entre elles atteignent le seuil, ainsi que {alarms} des {others} autres.',
   'prevalence.nobody': 'Personne ne l’atteint.',
   'prevalence.ppv': 'L’étiquette revient donc à {found} des {reaching} qui atteignent le seuil\u00a0: {interval}.',
   'prevalence.npv': 'Sur les {below} qui restent au-dessous, une autre étiquette revient à {spared}\u00a0: {interval}.',
