@@ -213,7 +213,7 @@ test('screen readers are told what happens', async (context) => {
   await becomes(() => meter.getAttribute('aria-valuetext'), /^\d+\.\d %$/);
 });
 
-for (const width of [320, 360, 768, 1440]) {
+for (const width of [320, 360, 768, 1024, 1440]) {
   test(`at ${width} px nothing is cut off or needs sideways scrolling`, async () => {
     page = await browser.newPage({ viewport: { width, height: 800 } });
     const app = await openApp(page, site.url);
@@ -222,7 +222,12 @@ for (const width of [320, 360, 768, 1440]) {
       const [inner, around] = await Promise.all([app, page.mainFrame()].map((frame) => frame.evaluate(() => document.documentElement.scrollWidth)));
       assert.ok((inner ?? Infinity) <= width && (around ?? Infinity) <= width, `${inner} and ${around} pixels wide`);
     }
-    await app.locator('.opener').first().click();
+    const [list, names] = [app.locator('#rows'), app.locator('.opener')];
+    assert.ok(await list.evaluate(({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth), 'the list is wider than its place');
+    for (const box of await names.evaluateAll((all) => all.map((one) => one.getBoundingClientRect().width))) assert.ok(box > 60, `a name has ${box} pixels`);
+    await names.first().click();
+    const [film, answer] = await Promise.all(['.viewer', '#answer'].map((part) => app.locator(part).boundingBox()));
+    assert.equal((answer?.y ?? 0) < (film?.y ?? 0) + (film?.height ?? 0), width > 700, 'from a tablet on the answer stands beside the film');
     await app.locator('#tab-lab').click();
     await app.locator('#lab-own tr').first().waitFor();
     assert.ok(await app.evaluate(() => document.documentElement.scrollWidth) <= width, 'the lab is too wide');

@@ -118,7 +118,7 @@ describe('a film of each label is answered', () => {
       else assert.equal(call, 'No call');
       assert.equal(await text(app, '#reasons') === '', reached.length === 1, 'a reason stands where there is no call');
       assert.equal(await text(app, '#disclaimer'), DISCLAIMER);
-      assert.match(await text(app, '#measured'), /95 % intervals.*another hospital/);
+      assert.match(await text(app, '#measured'), /95\u00a0% intervals.*another hospital/);
       const { Engine, Time, Weights } = await facts(app);
       assert.match(Engine ?? '', /cpu/);
       assert.match(Time ?? '', /^\d+ ms, of which the network \d+ ms$/);
@@ -190,7 +190,7 @@ describe('how often a call would be right', () => {
     await app.locator('#prevalence-number').fill('2');
     assert.equal(await shown(chosen), 0.02);
     await becomes(() => app.locator('#prevalence-slider').getAttribute('aria-valuetext'), '2 %');
-    await becomes(() => text(app, '#prevalence-ppv'), /^Of 1000 people with such a film, suppose that 20 are labelled/);
+    await becomes(() => text(app, '#prevalence-ppv'), /^Of 1000 people who are X-rayed, suppose that 20 are labelled/);
     const squares = (/** @type {string} */ kind) => app.locator(`#people-${kind}`).evaluate((path) => (path.getAttribute('d')?.match(/M/g) ?? []).length);
     await becomes(async () => await squares('found') + await squares('missed'), 20);
     await becomes(async () => await squares('alarms') + await squares('spared'), 980);

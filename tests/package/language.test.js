@@ -34,6 +34,17 @@ describe('the catalogues', () => {
     });
   }
 
+  test('are set as each language is: no-break spaces before units and French punctuation', async () => {
+    const cases = [
+      ['de', / (%|ms|MB)|[”"]/], ['es', / (%|ms|MB)|^[^¿]*\?/], ['fr', / (%|ms|Mo|[:;?!»])|\u00a0[;?!]|[^\u202f][;?!]|[^\u00a0]:|'/],
+    ];
+    for (const [lang, wrong] of /** @type {[string, RegExp][]} */ (cases)) {
+      /** @type {Record<string, string>} */
+      const texts = (await import(path.join(FOLDER, `${lang}.js`)))[lang];
+      for (const [key, text] of Object.entries(texts)) assert.doesNotMatch(text, wrong, key);
+    }
+  });
+
   test('are chosen by tag: the language of a region, else English', async () => {
     define('it-CH', { 'status.ready': 'Pronto' });
     assert.throws(() => define('no tag', {}), RangeError);
@@ -230,5 +241,5 @@ test('the page says what the English catalogue says', async () => {
   }, html);
   await tab.close();
   assert.ok(found.length > 50);
-  for (const [key, text] of found) assert.equal(text?.replace(/\s+/g, ' ').trim(), /** @type {Record<string, string>} */ (en)[key ?? ''], key ?? '');
+  for (const [key, text] of found) assert.equal(text?.replace(/[ \n]+/g, ' ').trim(), /** @type {Record<string, string>} */ (en)[key ?? ''], key ?? '');
 });

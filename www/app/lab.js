@@ -22,11 +22,11 @@ import { described, findingName, percent } from './words.js';
 
 /** What each part is good for, said once it is covered. @type {Record<string, string>} */
 const LESSONS = {
-  lungs: 'The lungs cannot be seen now. Whatever certainty is left comes from somewhere else.',
-  outside: 'Only the lungs can be seen now. What this changes was read from outside them.',
+  lungs: 'The lungs are covered, as far as they were found. Certainty that is left comes from elsewhere, or from their edges.',
+  outside: 'Hardly more than the lungs can be seen now. What this changes was read from outside them.',
   corners: 'Hardly any lung lies in the corners. A large change means that the network used what stands there.',
-  marks: 'Letters and side markers tell which hospital made a film, and nothing of a disease. A large change means that they were used.',
-  border: 'The border shows how a film was cut and scanned, and no lung disease. A large change means that it was used.',
+  marks: 'Letters and side markers can tell which hospital made a film, and say little of a disease. A large change means that they were used.',
+  border: 'The border shows how a film was cut and scanned, and hardly any lung. A large change means that it was used.',
 };
 
 /** From this probability on a network counts as sure. */
@@ -326,7 +326,7 @@ export class Lab {
       this.#quiet = setTimeout(() => announce(text), QUIET);
     }
     element('lab-live', HTMLElement).textContent = area === 0 ? '' : changes
-      .map(({ label, probability, was }) => `${findingName(label)} ${Math.round(100 * was)} → ${Math.round(100 * probability)}`).join(' · ');
+      .map(({ label, probability, was }) => `${findingName(label)} ${Math.round(100 * was)}\u00a0→\u00a0${Math.round(100 * probability)}`).join(' · ');
     element('lab-lesson', HTMLElement).textContent = (area > 0 && LESSONS[part]) || '';
     this.#tellSure('own', this.#own, part);
     this.#tellSure('other', this.#other, part);
@@ -343,7 +343,7 @@ export class Lab {
     const sure = part === 'lungs' && before && after && before.label === after.label && Math.min(before.probability, after.probability) >= SURE;
     const line = element(`lab-${which}-sure`, HTMLElement);
     line.hidden = !sure;
-    line.textContent = sure ? `It stays sure of ${findingName(after.label)} without the lungs in sight: what it goes by lies elsewhere, or at their edges.` : '';
+    line.textContent = sure ? `It stays sure of ${findingName(after.label)} with the lungs covered: what it goes by lies elsewhere, or at their edges.` : '';
   }
 
   /** The brush by keys. @param {KeyboardEvent} event */

@@ -22,7 +22,7 @@ export function showNetwork(network) {
     const { entries, sealed, since, blocked } = network.state;
     const state = since.length ? 'open' : sealed ? 'sealed' : 'loading';
     element('network').dataset.state = state;
-    element('network-state').textContent = { open: 'Network: NOT sealed', sealed: 'Network: sealed', loading: 'Network: loading' }[state];
+    element('network-state').textContent = { open: 'Internet: NOT sealed off', sealed: 'Internet: sealed off', loading: 'Internet: loading' }[state];
     const sum = (/** @type {string} */ from) => entries.filter((entry) => entry.from === from).reduce((total, { bytes }) => total + bytes, 0);
     element('network-loaded').textContent = `${entries.length} files: ${size(sum('network'))} from the network, ${size(sum('this machine'))} from this machine.`;
     element('network-since').textContent = sealed
