@@ -135,7 +135,7 @@ pub struct Conformal {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Measurement {
-    /// Name as in `report.json`, e.g. `balanced_accuracy`.
+    /// Name in words, e.g. `balanced accuracy` or `covid AUROC`.
     pub name: String,
     /// The figure.
     pub value: f64,
@@ -175,7 +175,8 @@ pub struct DataSource {
     pub name: String,
     /// Its terms, in words.
     pub licence: String,
-    /// How many of its films were trained on.
+    /// How many of its films the weights learned from: those that gradients came from, and those that the epoch, the
+    /// thresholds and the calibration were chosen on.
     pub films: usize,
 }
 

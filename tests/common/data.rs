@@ -1,16 +1,26 @@
-//! Where the image data are.
+//! Where the image data are, for the tests of the library and of the trainer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The folder of the image data (`DEEPBREATH_DATA`, or `../shared/data` beside the workspace); `None`, said aloud,
 /// where it is not there.
+#[allow(dead_code, reason = "not every test that includes this file needs image data")]
 pub(crate) fn folder(part: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("DEEPBREATH_DATA")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
-    let part = root.join(part);
-    if part.exists() {
-        return Some(part);
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let workspace = crate_folder.ancestors().find(|folder| folder.join("Cargo.lock").exists()).unwrap_or(crate_folder);
+    let root = std::env::var_os("DEEPBREATH_DATA").map_or_else(|| workspace.join("../shared/data"), PathBuf::from);
+    present(root.join(part), "set DEEPBREATH_DATA to the image data")
+}
+
+/// `path` if it is there. If not, the test that needs it is skipped, which is said aloud with what to `set`; where
+/// `DEEPBREATH_REQUIRE_DATA` is set it fails instead.
+pub(crate) fn present(path: PathBuf, set: &str) -> Option<PathBuf> {
+    if path.exists() {
+        return Some(path);
     }
-    println!("skipped: {} is not there; set DEEPBREATH_DATA to the image data", part.display());
+    let missing = format!("{} is not there; {set}", path.display());
+    let required = std::env::var_os("DEEPBREATH_REQUIRE_DATA").is_some_and(|value| !value.is_empty());
+    assert!(!required, "{missing}");
+    println!("skipped: {missing}");
     None
 }

@@ -4,6 +4,8 @@
 //! replacement, take all their films, measure again; the 2.5th and 97.5th percentile of 1,000 or more such figures are
 //! the interval. Films of one patient resemble each other, so resampling single films would promise too much.
 //!
+//! Beside it stands Wilson's interval, for shares of few films or near 0 and 1.
+//!
 //! What it does not cover: other hospitals, wrong labels, the luck of one training run. At a figure of exactly 0 or 1
 //! it collapses to a point, which is not certainty.
 
@@ -97,6 +99,24 @@ pub fn patients(predictions: &[Prediction]) -> Vec<usize> {
         films.push(number);
     }
     films
+}
+
+/// The 95 % score interval of a share of `n` trials (Wilson 1927), for small `n` and shares of 0 and 1.
+///
+/// ```
+/// let all = trainer::bootstrap::wilson(1.0, 5);
+/// assert!((all.low.unwrap() - 0.5655).abs() < 1e-4 && all.high == Some(1.0));
+/// ```
+pub fn wilson(share: f64, n: usize) -> Estimate {
+    let z = 1.959_963_984_540_054_f64;
+    let n = n as f64;
+    let wide = 1.0 + z * z / n;
+    let centre = (share + z * z / (2.0 * n)) / wide;
+    let half = z / wide * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
+    // Exactly 0 and 1 at the ends, whatever the rounding.
+    let low = if share <= 0.0 { 0.0 } else { centre - half };
+    let high = if share >= 1.0 { 1.0 } else { centre + half };
+    Estimate { value: Some(share), low: Some(low), high: Some(high) }
 }
 
 /// Mean of repeated runs (seeds, folds) with its 95 % interval by Student's t.

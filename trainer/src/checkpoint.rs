@@ -46,25 +46,21 @@ impl Checkpoint {
     /// If the files cannot be written.
     pub fn write(&self, optimizer: &ModuleOptimizer, run: &Path) -> Result<()> {
         let [current, new, old] = dirs(run);
+        let remove = |dir: &Path| if dir.exists() { std::fs::remove_dir_all(dir) } else { Ok(()) };
         let write = || -> Result<()> {
-            for stale in [&new, &old] {
-                if stale.exists() {
-                    std::fs::remove_dir_all(stale)?;
-                }
-            }
+            remove(&new)?;
             std::fs::create_dir_all(&new)?;
             tensors::write(&new.join("model.safetensors"), &self.model)?;
             tensors::write(&new.join("average.safetensors"), &self.average)?;
             optimizer.save(new.join("optimizer.bpk")).map_err(|error| anyhow!("{error}"))?;
             std::fs::write(new.join("progress.json"), serde_json::to_vec_pretty(&self.progress)?)?;
+            // Without a current one, a crash left the old one, which is all there is until the new one has its name.
             if current.exists() {
+                remove(&old)?;
                 std::fs::rename(&current, &old)?;
             }
             std::fs::rename(&new, &current)?;
-            if old.exists() {
-                std::fs::remove_dir_all(&old)?;
-            }
-            Ok(())
+            Ok(remove(&old)?)
         };
         write().with_context(|| format!("cannot write the checkpoint in {}", run.display()))
     }
@@ -86,5 +82,39 @@ impl Checkpoint {
             Ok((checkpoint, optimizer))
         };
         read().map(Some).with_context(|| format!("cannot read the checkpoint {}", dir.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::optim::AdamWConfig;
+    use deepbreath::model::NamedTensor;
+
+    use super::*;
+
+    fn checkpoint(epoch: usize, values: Vec<f32>) -> Checkpoint {
+        let model = NamedTensors::from([("a".to_string(), NamedTensor { shape: vec![2], values })]);
+        Checkpoint { progress: Progress { epoch, ..Progress::default() }, average: model.clone(), model }
+    }
+
+    #[test]
+    fn a_crash_leaves_a_whole_checkpoint() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let run = folder.path();
+        let optimizer = || AdamWConfig::new().init();
+        let epoch = || Checkpoint::read(optimizer(), run).expect("readable").expect("a checkpoint").0.progress.epoch;
+        checkpoint(1, vec![1.0, 2.0]).write(&optimizer(), run).expect("written");
+        checkpoint(2, vec![1.0, 2.0]).write(&optimizer(), run).expect("written");
+        assert_eq!(epoch(), 2);
+        assert!(!run.join("checkpoint.old").exists() && !run.join("checkpoint.new").exists());
+        // Between the two renamings.
+        std::fs::rename(run.join("checkpoint"), run.join("checkpoint.old")).expect("renamed");
+        assert_eq!(epoch(), 2);
+        // While the next one is written: these tensors cannot be.
+        assert!(checkpoint(3, vec![1.0]).write(&optimizer(), run).is_err());
+        assert_eq!(epoch(), 2, "the old one is all there is");
+        checkpoint(4, vec![1.0, 2.0]).write(&optimizer(), run).expect("written");
+        assert_eq!(epoch(), 4);
+        assert!(!run.join("checkpoint.old").exists());
     }
 }

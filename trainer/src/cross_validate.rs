@@ -10,7 +10,6 @@ pub(crate) mod rows;
 pub mod trivial;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
@@ -26,7 +25,7 @@ use crate::output::{Baseline, CrossValidationReport};
 use crate::recipe::Recipe;
 use crate::report::Protocol;
 use crate::train::{device, stop_on_interrupt};
-use crate::training::{INTERRUPTED, Run};
+use crate::training::{Run, check_interrupted};
 use crate::validation::predictions;
 use crate::{films, inference, pretrained, provenance};
 pub use fold::{DECAYS, FoldResult, INNER_VALIDATION};
@@ -41,7 +40,7 @@ const VERSION: u32 = 1;
 /// If a file is missing or wrong, or the run was stopped; the message says what to do.
 pub fn run(args: &CrossValidateArgs) -> Result<()> {
     stop_on_interrupt();
-    if args.recipe == "tutorial" {
+    if args.recipe == crate::tutorial::RECIPE {
         bail!(
             "the tutorial's protocol has no folds: run it with `trainer train --recipe tutorial`, or give a TOML file"
         );
@@ -75,14 +74,6 @@ pub fn run(args: &CrossValidateArgs) -> Result<()> {
     let all: Vec<Prediction> = results.into_iter().flat_map(|result| result.predictions).collect();
     report.write(&all, &args.out)?;
     println!("\n{}\nreport: {}", report.terminal_table(), args.out.join("cross-validation.html").display());
-    Ok(())
-}
-
-/// An error if Ctrl-C was pressed.
-fn check_interrupted(place: &str) -> Result<()> {
-    if INTERRUPTED.load(Ordering::Relaxed) {
-        bail!("stopped ({place}); give the same command again to go on");
-    }
     Ok(())
 }
 
@@ -167,7 +158,7 @@ struct Study<'a> {
 impl Study<'_> {
     /// The result of each fold, read back where it is finished.
     fn results(&self, folds: &[Fold]) -> Result<Vec<FoldResult>> {
-        let identities: Vec<String> = self.films.iter().map(|film| identity(film)).collect::<Result<_>>()?;
+        let identities: Vec<String> = self.films.iter().map(|film| films::identity(film)).collect::<Result<_>>()?;
         let fingerprints: Vec<String> =
             folds.iter().map(|fold| self.fingerprint(fold, &identities)).collect::<Result<_>>()?;
         let kept: Vec<Option<FoldResult>> = folds
@@ -271,16 +262,17 @@ impl Study<'_> {
             devices: vec![self.device.clone()],
             out: dir,
             cache: &dir.join("films"),
+            record: None,
         };
         let place = format!("fold {}", fold.name);
         let trained = run.train(&self.init, true).or_else(|error| {
-            check_interrupted(&place)?;
+            check_interrupted().with_context(|| place.clone())?;
             Err(error.context(place.clone()))
         })?;
         let model = inference::folded(&trained, &self.device)?;
         let mut logits = Vec::with_capacity(test.len());
         for films in test.chunks(rows::CHUNK) {
-            check_interrupted(&place)?;
+            check_interrupted().with_context(|| place.clone())?;
             logits.extend(inference::logits(films, &model, &self.device, &|_| {})?);
         }
         Ok(logits)
@@ -313,18 +305,4 @@ impl Study<'_> {
         let key = format!("{VERSION} {PREPROCESSING:?} {init} {}", identities.join("\n"));
         self.out.join(format!("{what}-{}.bin", &hex(&Sha256::digest(key))[..16]))
     }
-}
-
-/// Changes when the film's file or what the manifest says of it changes.
-fn identity(film: &Film) -> Result<String> {
-    let file = film.path.metadata().with_context(|| format!("cannot read the film {}", film.path.display()))?;
-    Ok(format!(
-        "{} {} {} {} {} {:?}",
-        film.name,
-        film.label,
-        film.source,
-        film.patient_id,
-        file.len(),
-        file.modified().ok()
-    ))
 }

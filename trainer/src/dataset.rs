@@ -9,11 +9,12 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use deepbreath::weights::Origin;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::folds;
+use crate::{folds, tutorial};
 
 /// Share of the patients of each stratum that a drawn split gives to train, validation and test.
 pub const SHARES: [f64; 3] = [0.70, 0.15, 0.15];
@@ -87,9 +88,11 @@ pub struct Film {
     pub name: String,
     /// Index into [`Manifest::classes`].
     pub label: usize,
-    /// Source; the name of the CSV without its ending where the manifest gives none.
+    /// Source; the name of the CSV without its ending where the manifest gives none (of several CSVs of one name, with
+    /// the folders that tell them apart).
     pub source: String,
-    /// Patient; the row's path where the manifest gives none, so that each film counts as a patient of its own.
+    /// Patient; the row's path where the manifest gives none (of several manifests, with the name of its own), so that
+    /// each film counts as a patient of its own.
     pub patient_id: String,
     /// Projection, where known.
     pub view: Option<String>,
@@ -122,20 +125,22 @@ impl Manifest {
     pub fn read(paths: &[PathBuf]) -> anyhow::Result<Manifest> {
         let mut hasher = Sha256::new();
         let mut rows = Vec::new();
-        for csv in paths {
+        for (csv, name) in paths.iter().zip(manifest_names(paths)) {
             let bytes = fs::read(csv).with_context(|| format!("{}: cannot be read", csv.display()))?;
             hasher.update(&bytes);
-            rows.extend(parse(csv, &bytes)?.into_iter().map(|(line, row)| (csv.as_path(), line, row)));
+            rows.extend(parse(csv, &bytes)?.into_iter().map(|(line, row)| (csv.as_path(), name.clone(), line, row)));
         }
         if rows.is_empty() {
             bail!("no films: {}", names(paths.iter().map(|path| path.display().to_string())));
         }
-        let classes = class_list(rows.iter().map(|(_, _, row)| row.label.as_str()))?;
+        let classes = class_list(rows.iter().map(|(_, _, _, row)| row.label.as_str()))?;
         let mut seen: HashMap<PathBuf, String> = HashMap::new();
         let mut films = Vec::with_capacity(rows.len());
-        for (csv, line, row) in rows {
+        for (csv, name, line, row) in rows {
             let place = format!("{} line {line}", csv.display());
-            let film = film(csv, &place, row, &classes)?;
+            // Equal paths in two manifests are two films: of one patient only if a manifest says so.
+            let prefix = if paths.len() > 1 { format!("{name}/") } else { String::new() };
+            let film = film(csv, &place, row, &classes, &name, &prefix)?;
             let key = fs::canonicalize(&film.path).with_context(|| {
                 format!(
                     "{place}: file {} is not there; check the path, which starts at the folder of the CSV",
@@ -164,6 +169,30 @@ impl Manifest {
         if !self.films.iter().any(|film| film.split == Some(Split::Validation)) {
             self.draw(seed, Some(Split::Train), &[(Split::Train, SHARES[0]), (Split::Validation, SHARES[1])]);
         }
+    }
+
+    /// As [`Manifest::split_by_patient`] did when weights of this `origin` were made; `wanted` is the partition to measure
+    /// on, `None` for all films.
+    ///
+    /// # Errors
+    /// If films of that partition would be drawn although the weights were trained on another manifest: films that they
+    /// learned from would be among them.
+    pub fn split_as_trained(&mut self, origin: &Origin, wanted: Option<Split>) -> anyhow::Result<()> {
+        let given: HashMap<String, Split> =
+            self.films.iter().filter_map(|film| Some((film.patient_id.clone(), film.split?))).collect();
+        self.split_by_patient(origin.seed);
+        let Some(wanted) = wanted else { return Ok(()) };
+        let drawn = |film: &Film| film.split == Some(wanted) && given.get(&film.patient_id) != Some(&wanted);
+        // The tutorial draws its split by film, in a way of its own.
+        let same = self.digest == origin.manifest_digest && !origin.recipe.starts_with(tutorial::RECIPE);
+        ensure!(
+            same || !self.films.iter().any(drawn),
+            "the manifest does not name all of its {word} films, and it is not the one that the weights were trained on: a \
+             split drawn now would call films {word} films that the weights learned from. Pass --split all, or the \
+             manifest that the weights were trained on",
+            word = wanted.word()
+        );
+        Ok(())
     }
 
     /// Spreads the films whose partition is `from` over `parts`, by patient.
@@ -224,13 +253,15 @@ pub fn write_rows(csv: &Path, rows: &[Row]) -> anyhow::Result<()> {
     write_whole(csv, &writer.into_inner()?)
 }
 
-/// Writes a whole file or nothing: a temporary file in the same folder, flushed to disk, then renamed.
+/// Writes a whole file or nothing: a temporary file in the same folder, flushed to disk, then renamed. Makes missing
+/// folders.
 ///
 /// # Errors
-/// The folder is not there or cannot be written.
+/// The folder cannot be made or written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let failed = || format!("{}: cannot be written; check that its folder is there and writable", path.display());
+    let failed = || format!("{}: cannot be written; check that its folder is writable", path.display());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).with_context(failed)?;
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     {
@@ -271,7 +302,8 @@ fn parse(csv: &Path, bytes: &[u8]) -> anyhow::Result<Vec<(u64, Row)>> {
     Ok(rows)
 }
 
-fn film(csv: &Path, place: &str, row: Row, classes: &[String]) -> anyhow::Result<Film> {
+/// `source` and `prefix` (of the path) stand in where the row names no source and no patient.
+fn film(csv: &Path, place: &str, row: Row, classes: &[String], source: &str, prefix: &str) -> anyhow::Result<Film> {
     let split = match row.split.as_str() {
         "" => None,
         word => match Split::from_word(word) {
@@ -285,14 +317,30 @@ fn film(csv: &Path, place: &str, row: Row, classes: &[String]) -> anyhow::Result
     Ok(Film {
         path: csv.parent().unwrap_or(Path::new("")).join(&row.path),
         label,
-        source: or(row.source, &|| csv.file_stem().unwrap_or_default().to_string_lossy().into_owned()),
-        patient_id: or(row.patient_id, &|| row.path.clone()),
+        source: or(row.source, &|| source.into()),
+        patient_id: or(row.patient_id, &|| format!("{prefix}{}", row.path)),
         view: known(row.view),
         age_group: known(row.age_group),
         license: known(row.license),
         split,
         name: row.path,
     })
+}
+
+/// What each manifest is called: its file name without the ending, with as many of the folders above it as tell the
+/// manifests apart.
+fn manifest_names(paths: &[PathBuf]) -> Vec<String> {
+    let parts = |path: &PathBuf| -> Vec<String> {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone()).with_extension("");
+        path.iter().map(|part| part.to_string_lossy().into_owned()).collect()
+    };
+    let parts: Vec<Vec<String>> = paths.iter().map(parts).collect();
+    let deepest = parts.iter().map(Vec::len).max().unwrap_or(1);
+    let names = |depth: usize| -> Vec<String> {
+        parts.iter().map(|parts| parts[parts.len().saturating_sub(depth)..].join("/")).collect()
+    };
+    let apart = |depth: &usize| names(*depth).iter().collect::<BTreeSet<_>>().len() == paths.len();
+    names((1..=deepest).find(apart).unwrap_or(deepest))
 }
 
 fn class_list<'a>(labels: impl Iterator<Item = &'a str>) -> anyhow::Result<Vec<String>> {
@@ -332,4 +380,22 @@ pub(crate) fn hex(digest: &[u8]) -> String {
 /// `a, b, c`.
 pub(crate) fn names<T: AsRef<str>>(list: impl IntoIterator<Item = T>) -> String {
     list.into_iter().map(|name| name.as_ref().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_replaced_whole_and_folders_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/deep/file.bin");
+        for content in [b"first".as_slice(), b"second, longer", b""] {
+            write_whole(&path, content).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), content);
+        }
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file stays");
+        let error = write_whole(&path.join("below-a-file"), b"x").unwrap_err();
+        assert!(error.to_string().contains("file.bin"), "{error}");
+    }
 }

@@ -140,7 +140,9 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
     let classifier = load(&args.weights, &args.compute)?;
     let classes = classifier.metadata().classes.clone();
     let mut manifest = Manifest::read(std::slice::from_ref(&args.manifest))?.with_classes(&classes)?;
-    manifest.split_by_patient(classifier.metadata().origin.seed);
+    manifest
+        .split_as_trained(&classifier.metadata().origin, args.split.split())
+        .with_context(|| args.manifest.display().to_string())?;
     let films: Vec<&Film> = match args.split.split() {
         Some(split) => manifest.subset(split),
         None => manifest.films.iter().collect(),

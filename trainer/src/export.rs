@@ -1,16 +1,18 @@
 //! Writes the weights file: tensors and metadata, golden vectors from the file itself, and never half a file.
 
-use std::io::Write;
 use std::path::Path;
 
-use anyhow::Context;
 use burn::tensor::Device;
 use deepbreath::Classifier;
 use deepbreath::model::{Model, NamedTensors};
 use deepbreath::weights::{Golden, Metadata, Pattern, Precision, write};
 
+use crate::dataset::write_whole;
+
 /// How far a logit of a golden vector may lie from the stored one: other engines add f32 values in another order.
 const GOLDEN_TOLERANCE: f32 = 2e-3;
+
+pub use crate::dataset::write_whole as write_atomically;
 
 /// Writes `tensors`, with batch norm folded, and `metadata` to `path`; returns the id of the weights.
 ///
@@ -38,7 +40,7 @@ pub fn export(
     }
     let (bytes, classifier) = pack(&name, tensors, &Metadata { golden, ..metadata.clone() }, precision, device)?;
     pollster::block_on(classifier.verify())?;
-    write_atomically(path, &bytes)?;
+    write_whole(path, &bytes)?;
     Ok(classifier.id().to_owned())
 }
 
@@ -53,29 +55,6 @@ fn pack(
     let bytes = write(metadata, tensors, precision)?;
     let classifier = Classifier::load(name, &bytes, device)?;
     Ok((bytes, classifier))
-}
-
-/// Writes `bytes` beside `path` and renames, so that `path` is whole at every moment; makes missing folders.
-///
-/// # Errors
-/// Those of the disk, with the path.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        // Readable by others, less what the umask takes away; without this the file is the owner's only.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let result = builder.tempfile_in(folder).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)
-    });
-    result.with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -134,18 +113,5 @@ pub(crate) mod tests {
         tensors.remove("stem.weight");
         assert!(export(&path, &tensors, &metadata(), Precision::F16, &Device::flex()).is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
-    }
-
-    #[test]
-    fn files_are_replaced_whole_and_folders_made() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("new/deep/file.bin");
-        for content in [b"first".as_slice(), b"second, longer", b""] {
-            write_atomically(&path, content).unwrap();
-            assert_eq!(std::fs::read(&path).unwrap(), content);
-        }
-        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file stays");
-        let error = write_atomically(&path.join("below-a-file"), b"x").unwrap_err();
-        assert!(error.to_string().contains("file.bin"), "{error}");
     }
 }

@@ -31,6 +31,23 @@ pub fn decode(film: &Film) -> Result<Radiograph> {
     Ok(Radiograph::decode(&name, &bytes)?)
 }
 
+/// Changes when the film's file (by its size and time) or what the manifest says of it changes.
+///
+/// # Errors
+/// If there is no such file; the message names it.
+pub(crate) fn identity(film: &Film) -> Result<String> {
+    let file = film.path.metadata().with_context(|| format!("cannot read the film {}", film.path.display()))?;
+    Ok(format!(
+        "{} {} {} {} {} {:?}",
+        film.name,
+        film.label,
+        film.source,
+        film.patient_id,
+        file.len(),
+        file.modified().ok()
+    ))
+}
+
 /// The network's input for `film`, by the path that every answer takes.
 ///
 /// # Errors

@@ -52,7 +52,9 @@ Examples:
   trainer cross-validate films.csv --leave-one-source-out --sources-left-out siim,bimcv+rsna --out loso/";
 
 /// Of `ablate`.
-pub(crate) const ABLATE: &str = "A stopped run goes on at the fold it was in when the same command is given again.
+pub(crate) const ABLATE: &str =
+    "Films of the manifest's test split are left out, so that no recipe is chosen on them. A stopped run goes on at the
+fold it was in when the same command is given again.
 
 Example:
   trainer prepare sample films.csv --per-class 450 --out some.csv

@@ -12,7 +12,7 @@ use deepbreath::saliency::Saliency;
 use deepbreath::{Assessment, Classifier, Options, Radiograph};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 
-use crate::export::write_atomically;
+use crate::dataset::write_whole;
 
 /// One byte more than the library reads, so that it sees that a file is too large.
 const READ_LIMIT: u64 = MAX_FILE_BYTES as u64 + 1;
@@ -93,7 +93,7 @@ fn answer(
     if let Some(folder) = folder {
         let map = shown(&assessment).with_context(|| format!("{file}: no saliency map was made"))?;
         let png = overlay(&Radiograph::decode(&file, &bytes)?, map)?;
-        write_atomically(&folder.join(unused_name(path, &map.label, names)), &png)?;
+        write_whole(&folder.join(unused_name(path, &map.label, names)), &png)?;
     }
     Ok(assessment)
 }

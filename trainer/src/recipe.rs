@@ -74,6 +74,42 @@ pub struct Head {
     pub l2: f32,
 }
 
+/// A value of a recipe that makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OutOfRange {
+    /// The key in the TOML file, with its table.
+    pub key: &'static str,
+    /// What it was set to.
+    pub value: f64,
+    /// Smallest value that makes sense; [`f64::MIN_POSITIVE`] for anything above 0.
+    pub low: f64,
+    /// Largest; [`f64::MAX`] for no limit.
+    pub high: f64,
+    /// Whether `high` itself makes sense.
+    pub with_high: bool,
+}
+
+impl std::fmt::Display for OutOfRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { key, value, low, high, with_high } = *self;
+        // Most values have 32 bits; in 64 they would show digits that nobody wrote.
+        write!(f, "{key} = {} makes no sense: it must be ", value as f32)?;
+        match (low == f64::MIN_POSITIVE, high == f64::MAX, with_high) {
+            (true, _, _) => write!(f, "a number above 0"),
+            (false, true, _) => write!(f, "a number of {low} or more"),
+            (false, false, true) => write!(f, "from {low} to {high}"),
+            (false, false, false) => write!(f, "from {low} to less than {high}"),
+        }
+    }
+}
+
+impl std::error::Error for OutOfRange {}
+
+/// The name of a recipe that runs for `epochs` epochs instead of its `own`.
+pub(crate) fn with_epochs(name: &str, epochs: usize, own: usize) -> String {
+    if epochs == own { name.into() } else { format!("{name}, epochs={epochs}") }
+}
+
 impl Default for Head {
     fn default() -> Self {
         Self { steps: 300, learning_rate: 0.01, l2: 0.05 }
@@ -120,7 +156,7 @@ impl Recipe {
         }
     }
 
-    /// `default`, `fine-tune`, or a TOML file whose keys replace the default's.
+    /// `default`, `fine-tune`, or a TOML file whose keys replace the default's; without a `name` it is called as the file.
     ///
     /// # Errors
     /// If the file cannot be read, has an unknown key or a value that makes no sense.
@@ -133,23 +169,50 @@ impl Recipe {
         }
         let text = std::fs::read_to_string(Path::new(name))
             .with_context(|| format!("no recipe {name:?}: give `default`, `fine-tune`, `tutorial` or a TOML file"))?;
-        let recipe: Self = toml::from_str(&text).with_context(|| format!("recipe {name}"))?;
+        let mut recipe: Self = toml::from_str(&text).with_context(|| format!("recipe {name}"))?;
+        if !toml::from_str::<toml::Table>(&text)?.contains_key("name") {
+            // Not the default's: it is another recipe.
+            recipe.name = Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        }
         recipe.check().with_context(|| format!("recipe {name}"))?;
         Ok(recipe)
     }
 
-    fn check(&self) -> Result<()> {
-        anyhow::ensure!(self.batch > 0, "batch must be at least 1");
-        anyhow::ensure!(self.learning_rate > 0.0, "learning_rate must be positive");
-        anyhow::ensure!(self.mixup >= 0.0 && self.mixup.is_finite(), "mixup must not be negative");
-        anyhow::ensure!(self.sharpness >= 0.0, "sharpness must not be negative");
-        for (name, value) in [
-            ("warm_up", self.warm_up),
-            ("dropout", self.dropout),
-            ("label_smoothing", f64::from(self.label_smoothing)),
-            ("averaging", f64::from(self.averaging)),
-        ] {
-            anyhow::ensure!((0.0..1.0).contains(&value), "{name} must be in 0..1, not {value}");
+    /// Whether every value makes sense.
+    fn check(&self) -> Result<(), OutOfRange> {
+        let Self { head, augmentation: views, .. } = self;
+        let (half_open, closed) = ((0.0, 1.0, false), (0.0, 1.0, true));
+        let (not_negative, positive) = ((0.0, f64::MAX, true), (f64::MIN_POSITIVE, f64::MAX, true));
+        let rules: [(&'static str, f64, (f64, f64, bool)); 22] = [
+            ("batch", self.batch as f64, (1.0, f64::MAX, true)),
+            ("learning_rate", self.learning_rate, positive),
+            ("warm_up", self.warm_up, half_open),
+            ("weight_decay", self.weight_decay.into(), not_negative),
+            ("label_smoothing", self.label_smoothing.into(), half_open),
+            ("dropout", self.dropout, half_open),
+            ("mixup", self.mixup, (0.0, 100.0, true)),
+            ("sharpness", self.sharpness, not_negative),
+            ("averaging", self.averaging.into(), half_open),
+            ("shared_sources", self.shared_sources, positive),
+            ("head.learning_rate", head.learning_rate, positive),
+            ("head.l2", head.l2.into(), not_negative),
+            ("augmentation.flip", views.flip.into(), closed),
+            ("augmentation.rotation", views.rotation.into(), (0.0, 180.0, true)),
+            ("augmentation.shift", views.shift.into(), closed),
+            // At 1 a view could be a point or a line of the film.
+            ("augmentation.scale", views.scale.into(), half_open),
+            ("augmentation.aspect", views.aspect.into(), half_open),
+            ("augmentation.gamma", views.gamma.into(), (0.0, 5.0, true)),
+            ("augmentation.contrast", views.contrast.into(), closed),
+            ("augmentation.blur", views.blur.into(), (0.0, 50.0, true)),
+            ("augmentation.noise", views.noise.into(), closed),
+            ("augmentation.erase_corner", views.erase_corner.into(), closed),
+        ];
+        for (key, value, (low, high, with_high)) in rules {
+            let sensible = value >= low && if with_high { value <= high } else { value < high };
+            if !sensible {
+                return Err(OutOfRange { key, value, low, high, with_high });
+            }
         }
         Ok(())
     }
@@ -184,5 +247,43 @@ mod tests {
         let recipe: Recipe = toml::from_str("epochs = 2\n[augmentation]\nblur = 0.0").expect("a recipe");
         assert_eq!((recipe.epochs, recipe.batch, recipe.augmentation.blur), (2, Recipe::default().batch, 0.0));
         assert!(toml::from_str::<Recipe>("epoch = 2").is_err());
+    }
+
+    #[test]
+    fn a_file_without_a_name_is_called_as_the_file_and_other_epochs_show() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (text, name) in [("epochs = 2", "my recipe"), ("name = \"x\"\nepochs = 2", "x")] {
+            let file = folder.path().join("my recipe.toml");
+            std::fs::write(&file, text).expect("a file");
+            assert_eq!(Recipe::read(&file.display().to_string()).expect("a recipe").name, name);
+        }
+        assert_eq!(with_epochs("default", 3, 10), "default, epochs=3");
+        assert_eq!(with_epochs("default", 10, 10), "default");
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_refused_by_key_value_and_range() {
+        assert_eq!(Recipe::default().check(), Ok(()));
+        assert_eq!(Recipe::fine_tune().check(), Ok(()));
+        for (text, says) in [
+            ("batch = 0", "batch = 0 makes no sense: it must be a number of 1 or more"),
+            ("learning_rate = 0.0", "learning_rate = 0 makes no sense: it must be a number above 0"),
+            ("learning_rate = inf", "learning_rate = inf"),
+            ("weight_decay = -0.1", "weight_decay = -0.1"),
+            ("shared_sources = 0.0", "shared_sources = 0 "),
+            ("averaging = 1.0", "averaging = 1 makes no sense: it must be from 0 to less than 1"),
+            ("sharpness = nan", "sharpness = NaN"),
+            ("head.l2 = -1.0", "head.l2 = -1 makes no sense: it must be a number of 0 or more"),
+            ("head.learning_rate = 0.0", "head.learning_rate = 0 "),
+            ("augmentation.flip = 1.5", "augmentation.flip = 1.5 makes no sense: it must be from 0 to 1"),
+            ("augmentation.erase_corner = -0.5", "augmentation.erase_corner = -0.5"),
+            ("augmentation.aspect = 1.0", "augmentation.aspect = 1 makes no sense: it must be from 0 to less than 1"),
+            ("augmentation.scale = 2.0", "augmentation.scale = 2 "),
+            ("augmentation.rotation = 200.0", "augmentation.rotation = 200 "),
+        ] {
+            let recipe: Recipe = toml::from_str(text).expect("a recipe");
+            let error = recipe.check().expect_err(text).to_string();
+            assert!(error.starts_with(says), "{error}");
+        }
     }
 }

@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bootstrap::{Bootstrap, Estimate, patients};
+use crate::bootstrap::{Bootstrap, Estimate, patients, wilson};
 use crate::metrics::{Prediction, Ranking};
 use crate::spoilt::Spoilt;
-use crate::tutorial::report::wilson;
 
 /// How an image that is no chest X-ray was answered.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use deepbreath::model::NamedTensors;
 
 use crate::cli::AverageArgs;
-use crate::dataset::write_whole;
+use crate::dataset::{Manifest, Split};
 use crate::tensors;
 use crate::train::RunRecord;
 
@@ -53,17 +53,39 @@ fn record(members: Vec<RunRecord>) -> Result<RunRecord> {
     Ok(RunRecord { recipe, members, ..first })
 }
 
+/// Checks that no member learned from films that another was to be tested on, as happens where each seed draws a split
+/// of its own.
+fn same_split(record: &RunRecord) -> Result<()> {
+    let split = |seed: u64| -> Result<Vec<Option<Split>>> {
+        let mut manifest = Manifest::read(&record.manifests)?;
+        manifest.split_by_patient(seed);
+        Ok(manifest.films.iter().map(|film| film.split).collect())
+    };
+    for member in record.members.iter().filter(|member| member.seed != record.seed) {
+        ensure!(
+            split(member.seed)? == split(record.seed)?,
+            "the manifest leaves the split to the seed, and the runs have seeds {} and {}: what one was to be tested on, \
+             another learned from. Average runs of a manifest with a whole split column",
+            record.seed,
+            member.seed
+        );
+    }
+    Ok(())
+}
+
 /// Runs the command.
 ///
 /// # Errors
-/// If a run is unfinished, the runs do not fit together, or the folder cannot be written.
+/// If a run is unfinished, the runs do not fit together, or the folder holds another run or cannot be written.
 pub fn run(args: &AverageArgs) -> Result<()> {
     let records = args.runs.iter().map(|run| RunRecord::read(run)).collect::<Result<_>>()?;
     let record = record(records)?;
     let members = args.runs.iter().map(|run| best(run)).collect::<Result<Vec<_>>>()?;
-    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
-    tensors::write(&args.out.join("best.safetensors"), &mean(&members)?)?;
-    write_whole(&args.out.join("run.json"), &serde_json::to_vec_pretty(&record)?)?;
+    same_split(&record)?;
+    let mean = mean(&members)?;
+    // A run that is there is replaced by the same average only.
+    record.keep(&args.out)?;
+    tensors::write(&args.out.join("best.safetensors"), &mean)?;
     println!("{}: {}", args.out.display(), record.recipe.name);
     Ok(())
 }
@@ -116,5 +138,49 @@ mod tests {
             "average of default (seed 1), default (seed 1)"
         );
         assert!(record(vec![run(Frozen), run(Batch)]).unwrap_err().to_string().contains("norms"));
+    }
+
+    #[test]
+    fn a_run_is_never_overwritten_and_splits_are_shared() {
+        let folder = tempfile::tempdir().unwrap();
+        let csv = folder.path().join("films.csv");
+        let mut text = "path,label\n".to_string();
+        for film in 0..40 {
+            std::fs::write(folder.path().join(format!("{film}.png")), "").unwrap();
+            text += &format!("{film}.png,{}\n", ["a", "b"][film % 2]);
+        }
+        std::fs::write(&csv, text).unwrap();
+        let tensors = NamedTensors::from([("a".to_string(), NamedTensor { shape: vec![1], values: vec![1.0] })]);
+        let run = |name: &str, seed: u64| {
+            let out = folder.path().join(name);
+            let record = RunRecord {
+                recipe: crate::recipe::Recipe::default(),
+                seed,
+                manifests: vec![csv.clone()],
+                manifest_digest: "same".into(),
+                classes: vec!["a".into(), "b".into()],
+                init: "init".into(),
+                version: String::new(),
+                members: Vec::new(),
+            };
+            record.write(&out).unwrap();
+            tensors::write(&out.join("best.safetensors"), &tensors).unwrap();
+            out
+        };
+        let [one, again, other] = [run("one", 1), run("again", 1), run("other", 2)];
+        let average = |runs: [&Path; 2], out: &Path| {
+            super::run(&AverageArgs { runs: runs.map(Path::to_path_buf).to_vec(), out: out.to_path_buf() })
+        };
+        let before = std::fs::read(one.join("run.json")).unwrap();
+        let error = average([&one, &again], &one).unwrap_err().to_string();
+        assert!(error.contains("another --out"), "{error}");
+        assert!(std::fs::read(one.join("run.json")).unwrap() == before);
+        let mean = folder.path().join("mean");
+        average([&one, &again], &mean).unwrap();
+        average([&one, &again], &mean).unwrap();
+        assert_eq!(RunRecord::read(&mean).unwrap().members.len(), 2);
+        // Each seed drew test films of its own.
+        let error = average([&one, &other], &folder.path().join("mixed")).unwrap_err().to_string();
+        assert!(error.contains("seeds 1 and 2"), "{error}");
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use deepbreath::model::{NamedTensor, NamedTensors};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use sha2::{Digest, Sha256};
 
 /// Writes `tensors` to `path`.
 ///
@@ -20,6 +21,14 @@ pub fn write(path: &Path, tensors: &NamedTensors) -> Result<()> {
         .map(|(name, tensor, bytes)| Ok((*name, TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>>>()?;
     crate::dataset::write_whole(path, &safetensors::serialize(views, None)?)
+}
+
+/// Feeds names and values into `hash`.
+pub(crate) fn digest(tensors: &NamedTensors, hash: &mut Sha256) {
+    for (name, tensor) in tensors {
+        hash.update(name);
+        tensor.values.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    }
 }
 
 /// Reads what [`write()`] wrote.

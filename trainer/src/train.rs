@@ -6,12 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::{ComputeArgs, DeviceChoice, TrainArgs};
 use crate::dataset::{Manifest, Split, write_whole};
-use crate::pretrained;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, with_epochs};
 use crate::training::{INTERRUPTED, Run};
+use crate::{pretrained, tutorial};
+
+/// Name of the file of a [`RunRecord`].
+const RECORD: &str = "run.json";
 
 /// `run.json`: what a run was made of, for `export` and for people.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// Recipe, whole.
     pub recipe: Recipe,
@@ -38,9 +41,36 @@ impl RunRecord {
     /// # Errors
     /// If the folder holds no run, or its record is damaged.
     pub fn read(run: &std::path::Path) -> Result<Self> {
-        let path = run.join("run.json");
+        let path = run.join(RECORD);
         let bytes = std::fs::read(&path).with_context(|| format!("no finished run: cannot read {}", path.display()))?;
         serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// Writes the record into the folder `run`. One that is there stays: it says what the weights beside it were made of.
+    ///
+    /// # Errors
+    /// If the one that is there is of another run, or the folder cannot be written.
+    pub fn keep(&self, run: &std::path::Path) -> Result<()> {
+        if !run.join(RECORD).exists() {
+            return self.write(run);
+        }
+        let there = Self::read(run)?;
+        // Neither where the manifests lie nor the version changes what the run is.
+        let there = Self { manifests: self.manifests.clone(), version: self.version.clone(), ..there };
+        ensure!(
+            there == *self,
+            "{} already holds a run of another recipe, seed, manifest or initial weights; give another --out",
+            run.display()
+        );
+        Ok(())
+    }
+
+    /// Writes the record into the folder `run`, over one that is there.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn write(&self, run: &std::path::Path) -> Result<()> {
+        write_whole(&run.join(RECORD), &serde_json::to_vec_pretty(self)?)
     }
 }
 
@@ -109,14 +139,16 @@ fn feature(device: DeviceChoice) -> String {
 /// If a file is missing or wrong, or the run was stopped; the message says what to do.
 pub fn run(args: &TrainArgs) -> Result<()> {
     stop_on_interrupt();
-    if args.recipe == "tutorial" {
+    if args.recipe == tutorial::RECIPE {
         ensure!(args.devices.is_empty(), "the tutorial's head is trained on one device: leave out --devices");
-        return crate::tutorial::run(args);
+        return tutorial::run(args);
     }
     let devices = devices(&args.compute, &args.devices)?;
     let mut recipe = Recipe::read(&args.recipe)?;
     if let Some(epochs) = args.epochs {
-        recipe.epochs = epochs as usize;
+        let epochs = epochs as usize;
+        recipe.name = with_epochs(&recipe.name, epochs, recipe.epochs);
+        recipe.epochs = epochs;
     }
     let mut manifest = Manifest::read(&args.manifests)?;
     manifest.split_by_patient(args.seed);
@@ -132,8 +164,6 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         version: env!("CARGO_PKG_VERSION").into(),
         members: Vec::new(),
     };
-    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
-    write_whole(&args.out.join("run.json"), &serde_json::to_vec_pretty(&record)?)?;
     let cache = args.out.join("films");
     let run = Run {
         train: manifest.subset(Split::Train),
@@ -144,6 +174,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         devices,
         out: &args.out,
         cache: &cache,
+        record: Some(&record),
     };
     println!("{} films to train on, {} to validate, findings {:?}", run.train.len(), run.validation.len(), run.classes);
     run.train(&init, args.resume)?;

@@ -14,17 +14,19 @@ use deepbreath::model::{FEATURES, Model, ModelConfig, NamedTensors, NormMode, po
 use deepbreath::preprocess::{ModelInput, SIDE};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 use crate::average::Average;
 use crate::batch::{Batch, dropout_mask};
 use crate::checkpoint::{Checkpoint, Progress};
-use crate::dataset::{Film, write_whole};
-use crate::films::{FilmCache, STORED_SIDE};
+use crate::dataset::{Film, hex, write_whole};
+use crate::films::{FilmCache, STORED_SIDE, identity};
 use crate::gradients::climb;
 use crate::parallel::Shares;
 use crate::plots::{EpochRecord, training_curves};
 use crate::recipe::{NORM_MOMENTUM, Norms, Recipe};
 use crate::sampler::{Sampler, stream};
+use crate::train::RunRecord;
 use crate::validation::{EpochMetrics, Validation, append_metrics};
 use crate::{head, inference, tensors};
 
@@ -58,14 +60,19 @@ pub struct Run<'a> {
     pub out: &'a Path,
     /// Folder of decoded films.
     pub cache: &'a Path,
+    /// What becomes `run.json`; nothing for a part of something larger.
+    pub record: Option<&'a RunRecord>,
 }
+
+/// What a folder holds once a run has got anywhere in it.
+const STATE: [&str; 4] = ["checkpoint", "checkpoint.old", "metrics.jsonl", "best.safetensors"];
 
 /// An error if Ctrl-C was pressed.
 ///
 /// # Errors
-/// Says how to go on.
+/// Says what to do; where the command keeps what it has done, the same command goes on from there.
 pub fn check_interrupted() -> Result<()> {
-    ensure!(!INTERRUPTED.load(Ordering::Relaxed), "stopped by Ctrl-C; nothing was written");
+    ensure!(!INTERRUPTED.load(Ordering::Relaxed), "stopped by Ctrl-C; give the same command again");
     Ok(())
 }
 
@@ -83,33 +90,40 @@ impl Run<'_> {
     /// Returns the folded tensors of the best epoch, which also lie in `best.safetensors`.
     ///
     /// # Errors
-    /// If films or files cannot be read or written, or Ctrl-C was pressed (the run can then be resumed).
+    /// If the folder holds another run (which then stays as it is), films or files cannot be read or written, or Ctrl-C was
+    /// pressed (the run can then be resumed).
     pub fn train(&self, init: &NamedTensors, resume: bool) -> Result<NamedTensors> {
         ensure!(!self.train.is_empty(), "no films to train on: the manifest's train split is empty");
         ensure!(!self.validation.is_empty(), "no validation films: the manifest's val split is empty");
         std::fs::create_dir_all(self.out).with_context(|| format!("cannot create {}", self.out.display()))?;
+        let fingerprint = self.fingerprint(init)?;
+        let optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(self.recipe.weight_decay).init();
+        let restored = if resume { Checkpoint::read(optimizer.clone(), self.out)? } else { None };
+        if let Some((state, _)) = &restored {
+            ensure!(
+                state.progress.fingerprint == fingerprint,
+                "{0} was started with another recipe, seed, initial weights or films, or by an older trainer; give another \
+                 --out, or delete {0} to start anew",
+                self.out.display()
+            );
+        }
+        let holds_a_run = STATE.iter().any(|name| self.out.join(name).exists());
+        ensure!(
+            resume || !holds_a_run,
+            "{} already holds a run: continue it with --resume or give another --out",
+            self.out.display()
+        );
+        if let Some(record) = self.record {
+            // A record alone, of a run that never began, describes nothing.
+            if holds_a_run { record.keep(self.out)? } else { record.write(self.out)? }
+        }
         let bar = progress_bar(self.train.len(), "decoding films");
         let cache = FilmCache::open(&self.train, self.cache, &|done| bar.set_position(done as u64))?;
         bar.finish_and_clear();
         let sampler = Sampler::new(&self.train, self.recipe.shared_sources, self.seed);
-        let fingerprint = self.fingerprint()?;
-        let optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(self.recipe.weight_decay).init();
-        let restored = if resume { Checkpoint::read(optimizer.clone(), self.out)? } else { None };
         let (state, optimizer) = match restored {
-            Some((state, optimizer)) => {
-                ensure!(
-                    state.progress.fingerprint == fingerprint,
-                    "{} was started with another recipe, seed or data; give another --out",
-                    self.out.display()
-                );
-                (state, optimizer)
-            }
+            Some(restored) => restored,
             None => {
-                ensure!(
-                    resume || !self.out.join("metrics.jsonl").exists(),
-                    "{} already holds a run: continue it with --resume or give another --out",
-                    self.out.display()
-                );
                 let model = self.first_stage(init, &cache, &sampler)?;
                 let progress = Progress { fingerprint, ..Progress::default() };
                 (Checkpoint { progress, average: model.clone(), model }, optimizer)
@@ -178,12 +192,13 @@ impl Run<'_> {
     }
 
     /// Everything the result depends on.
-    fn fingerprint(&self) -> Result<String> {
-        let names = |films: &[&Film]| films.iter().map(|film| format!("{} {}\n", film.name, film.label)).collect();
-        let text: [String; 2] = [names(&self.train), names(&self.validation)];
-        let parts = serde_json::to_string(&(self.recipe, self.seed, self.classes, text))?;
-        use sha2::Digest;
-        Ok(sha2::Sha256::digest(parts)[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    fn fingerprint(&self, init: &NamedTensors) -> Result<String> {
+        let identities = |films: &[&Film]| films.iter().map(|film| identity(film)).collect::<Result<Vec<_>>>();
+        let films = [identities(&self.train)?, identities(&self.validation)?];
+        let mut hash = Sha256::new();
+        hash.update(serde_json::to_string(&(self.recipe, self.seed, self.classes, films))?);
+        tensors::digest(init, &mut hash);
+        Ok(hex(&hash.finalize()))
     }
 
     /// The augmented views of `films`, which stand from `position` on in `epoch`.

@@ -56,7 +56,7 @@ impl Validation {
         bar.finish_and_clear();
         let predictions = predictions(films, logits);
         Ok(Self {
-            loss: cross_entropy(&predictions),
+            loss: predictions.iter().map(Prediction::nll).sum::<f64>() / predictions.len() as f64,
             macro_auroc: metrics::macro_auroc(&predictions, classes),
             within: within_source_auroc(&predictions, classes),
             balanced_accuracy: metrics::balanced_accuracy(&predictions, classes),
@@ -91,11 +91,6 @@ pub fn predictions(films: &[&Film], logits: Vec<Vec<f32>>) -> Vec<Prediction> {
         Prediction::new(film, logits, probabilities)
     };
     films.iter().zip(logits).map(judge).collect()
-}
-
-fn cross_entropy(predictions: &[Prediction]) -> f64 {
-    let loss = |p: &Prediction| -f64::from(p.probabilities[p.label]).max(1e-12).ln();
-    predictions.iter().map(loss).sum::<f64>() / predictions.len() as f64
 }
 
 /// Mean AUROC over sources and label pairs with at least [`PAIR_FILMS`] films of each label.

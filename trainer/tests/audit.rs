@@ -164,6 +164,27 @@ fn a_mark_in_the_corner_is_found_out() {
 }
 
 #[test]
+fn test_films_are_not_drawn_from_a_manifest_that_the_weights_do_not_know() {
+    let (dir, _) = films();
+    let text = fs::read_to_string(dir.path().join("films.csv")).unwrap();
+    let rows: Vec<&str> = text.lines().filter(|line| !line.contains("pneumonia")).collect();
+    fs::write(dir.path().join("bare.csv"), rows.join("\n").replace(",test", ",")).unwrap();
+    for command in ["evaluate", "audit"] {
+        let arguments = [command, "bare.csv", "--weights", "w.safetensors", "--out", "refused"];
+        let output = trainer(dir.path(), &arguments);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.code() == Some(2) && message.contains("bare.csv: the manifest does not name"),
+            "{message}"
+        );
+        assert!(!dir.path().join("refused").exists());
+    }
+    let arguments = ["evaluate", "bare.csv", "--weights", "w.safetensors", "--split", "all", "--out", "all"];
+    let output = trainer(dir.path(), &arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn a_manifest_is_completed_from_a_larger_one() {
     let (dir, _) = films();
     let small = dir.path().join("small.csv");

@@ -1,25 +1,13 @@
 //! No patient and no copy of a film is on both sides of the split of the training pool. Needs the image data.
 
-use std::path::PathBuf;
+#[path = "../../tests/common/data.rs"]
+mod data;
 
 use deepbreath::Radiograph;
 use deepbreath::preprocess::resize;
 use trainer::dataset::Manifest;
 use trainer::films;
 use trainer::leakage::{BITS, LeakageReport, NEAR, distance, hash};
-
-/// The training pool's manifest (under `DEEPBREATH_DATA`, or `../shared/data` beside the workspace); `None`, said aloud,
-/// where it is not there.
-fn manifest() -> Option<PathBuf> {
-    let root = std::env::var_os("DEEPBREATH_DATA")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
-    let file = root.join("cxr/manifest.csv");
-    if file.exists() {
-        return Some(file);
-    }
-    println!("skipped: {} is not there; set DEEPBREATH_DATA to the image data", file.display());
-    None
-}
 
 /// Scaled to half its size, darker and with less contrast, in steps of an 8-bit file.
 fn copied(film: &Radiograph) -> Radiograph {
@@ -31,7 +19,7 @@ fn copied(film: &Radiograph) -> Radiograph {
 
 #[test]
 fn no_patient_and_no_copy_is_in_two_splits() {
-    let Some(manifest) = manifest() else { return };
+    let Some(manifest) = data::folder("cxr/manifest.csv") else { return };
     let films = Manifest::read(&[manifest]).unwrap().films;
     assert!(films.iter().all(|film| film.split.is_some()), "the pool comes with its split");
 

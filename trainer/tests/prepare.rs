@@ -1,26 +1,21 @@
 //! `prepare`: what becomes a row, what is left out and why; and how the command line answers.
 
+#[path = "../../tests/common/data.rs"]
+mod data;
+#[path = "../../tests/common/made.rs"]
+mod made;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use clap::CommandFactory;
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use trainer::cli::{Cli, CovidChestxrayArgs, FoldersArgs, SampleArgs};
 use trainer::dataset::{Manifest, Row, Split, read_rows, write_rows};
 use trainer::prepare::{Prepared, covid_chestxray, folders, sample};
-
-fn upstream() -> Option<PathBuf> {
-    let data = std::env::var_os("DEEPBREATH_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
-    let folder = data.join("upstream-sample");
-    if !folder.exists() {
-        println!("skipped: no image data at {}", folder.display());
-        return None;
-    }
-    Some(folder)
-}
 
 /// Writes a grey PNG of 4 x 3 pixels; each shade gives other bytes.
 fn png(path: &Path, shade: u8) {
@@ -55,7 +50,7 @@ fn labels(rows: &[Row]) -> BTreeMap<&str, usize> {
 
 #[test]
 fn the_upstream_repository_in_exact_counts() {
-    let Some(upstream) = upstream() else { return };
+    let Some(upstream) = data::folder("upstream-sample") else { return };
     let out = tempfile::tempdir().unwrap();
     let args = |finding: &[&str], view: &[&str]| CovidChestxrayArgs {
         dir: upstream.join("covid-chestxray-dataset"),
@@ -90,7 +85,7 @@ fn the_upstream_repository_in_exact_counts() {
 
 #[test]
 fn the_kaggle_folders_in_exact_counts() {
-    let Some(upstream) = upstream() else { return };
+    let Some(upstream) = data::folder("upstream-sample") else { return };
     let out = tempfile::tempdir().unwrap();
     let path = out.path().join("m.csv");
     let args = FoldersArgs { dir: upstream.join("chest_xray"), out: path.clone(), source: None };
@@ -199,9 +194,13 @@ fn nothing_is_left_out_in_silence() {
     fs::write(path("train/A/empty.jpg"), "").unwrap();
     let whole = fs::read(path("train/A/2.png")).unwrap();
     fs::write(path("train/A/cut.png"), &whole[..whole.len() - 20]).unwrap();
-    let mut dicom = vec![0; 132];
-    dicom[128..].copy_from_slice(b"DICM");
-    fs::write(path("train/A/film.dcm"), dicom).unwrap();
+    let mut stub = vec![0; 132];
+    stub[128..].copy_from_slice(b"DICM");
+    fs::write(path("train/A/stub.dcm"), stub).unwrap();
+    let mut elements = made::image("MONOCHROME2", 3, 2);
+    elements.push(made::element(0x7fe0, 0x10, "OW", &made::words(&[0, 100, 200, 300, 400, 500])));
+    let dicom = made::file(made::EXPLICIT, &elements);
+    fs::write(path("train/A/film.dcm"), &dicom).unwrap();
 
     let prepared = prepare_folders(dir.path()).unwrap();
     let rows: Vec<(&str, &str, Option<u32>)> =
@@ -209,7 +208,7 @@ fn nothing_is_left_out_in_silence() {
     let expected = [
         ("train/A/1.png", "train", Some(4)),
         ("train/A/2.png", "train", Some(4)),
-        ("train/A/film.dcm", "train", None),
+        ("train/A/film.dcm", "train", Some(3)),
         ("valid/B/3.PNG", "val", Some(4)),
     ];
     assert_eq!(rows, expected);
@@ -217,17 +216,17 @@ fn nothing_is_left_out_in_silence() {
         ("folder deep inside a label folder", 1),
         ("folder other, which stands beside the split folders", 1),
         ("not an image by its ending `txt`", 1),
-        ("the file cannot be read as an image", 3),
+        ("the file cannot be read as an image", 4),
     ]);
     assert_eq!(prepared.left_out, expected);
-    let named: Vec<bool> = ["cut.png: ", "empty.jpg: ", "text.png: "]
+    let named: Vec<bool> = ["cut.png: ", "empty.jpg: ", "stub.dcm: ", "text.png: "]
         .iter()
         .zip(&prepared.unreadable)
         .map(|(a, b)| b.contains(a))
         .collect();
-    assert_eq!(named, [true; 3], "{:?}", prepared.unreadable);
-    // (head -c 128 /dev/zero; printf DICM) | sha256sum
-    assert_eq!(prepared.rows[2].sha256, "314a5c728edd839d51d46862b48989b0c1d791e6295301bd798390c741495ccb");
+    assert_eq!(named, [true; 4], "{:?}", prepared.unreadable);
+    let digest: String = Sha256::digest(dicom).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(prepared.rows[2].sha256, digest);
 }
 
 #[test]
@@ -257,6 +256,15 @@ fn no_patient_and_no_file_is_in_two_split_folders() {
         ("the same bytes as another file", 1),
     ]);
     assert_eq!(prepared.left_out, expected);
+}
+
+#[test]
+fn files_numbered_anew_in_each_split_folder_are_other_patients() {
+    let dir = films(&["train/A/1.png", "val/A/1.png", "test/A/1.png", "test/B/1.png"]);
+    let prepared = prepare_folders(dir.path()).unwrap();
+    assert_eq!((prepared.rows.len(), &prepared.left_out), (4, &left_out(&[])));
+    let patients: BTreeSet<&str> = prepared.rows.iter().map(|row| row.patient_id.as_str()).collect();
+    assert_eq!(patients, BTreeSet::from(["s-test-a-1", "s-test-b-1", "s-train-a-1", "s-val-a-1"]));
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! Manifests: what is read, what is refused and how, and how films are spread over partitions and folds.
 
+#[path = "../../tests/common/data.rs"]
+mod data;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use deepbreath::weights::Origin;
 use trainer::dataset::{Film, Manifest, Row, Split, read_rows, write_rows};
 use trainer::folds::{Grouping, folds, leave_out, source_groups};
 
@@ -32,16 +36,6 @@ fn film(name: impl ToString, label: usize, source: &str, patient: impl ToString)
         license: None,
         split: None,
     }
-}
-
-fn data() -> Option<PathBuf> {
-    let folder = std::env::var_os("DEEPBREATH_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
-    if !folder.join("tutorial.csv").exists() {
-        println!("skipped: no image data at {}", folder.display());
-        return None;
-    }
-    Some(folder)
 }
 
 #[test]
@@ -138,7 +132,7 @@ fn writes_what_it_reads() {
     );
     assert_eq!(read_rows(&path).unwrap(), [(2, row)]);
     assert_eq!(fs::read_dir(keep.path()).unwrap().count(), 1, "no temporary file stays");
-    let message = format!("{:#}", write_rows(&keep.path().join("no/out.csv"), &[]).unwrap_err());
+    let message = format!("{:#}", write_rows(&path.join("out.csv"), &[]).unwrap_err());
     assert!(message.contains("out.csv: cannot be written; check that its folder"), "{message}");
 }
 
@@ -306,8 +300,72 @@ fn sources_are_left_out_with_their_patients() {
 }
 
 #[test]
+fn equal_paths_in_two_manifests_are_two_patients() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut paths = Vec::new();
+    for (folder, csv) in [("north", "films.csv"), ("south", "films.csv"), ("south", "more.csv")] {
+        let folder = dir.path().join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        let film = format!("{}.png", csv.len());
+        fs::write(folder.join(&film), "").unwrap();
+        fs::write(folder.join(csv), format!("path,label\n{film},a\n")).unwrap();
+        paths.push(folder.join(csv));
+    }
+    let names = |paths: &[PathBuf]| -> Vec<(String, String)> {
+        let films = Manifest::read(paths).unwrap().films;
+        films.into_iter().map(|film| (film.source, film.patient_id)).collect()
+    };
+    let pair = |source: &str, patient: &str| (source.to_string(), patient.to_string());
+    assert_eq!(
+        names(&paths[..2]),
+        [pair("north/films", "north/films/9.png"), pair("south/films", "south/films/9.png")]
+    );
+    assert_eq!(names(&paths[1..]), [pair("films", "films/9.png"), pair("more", "more/8.png")]);
+    assert_eq!(names(&paths[..1]), [pair("films", "9.png")], "alone, the path says enough");
+}
+
+#[test]
+fn a_split_that_was_not_given_is_only_drawn_again_for_the_same_weights() {
+    let names: Vec<String> = (0..40).map(|film| format!("{film}.png")).collect();
+    let files: Vec<&str> = names.iter().map(String::as_str).collect();
+    let rows = |split: &dyn Fn(usize) -> &'static str| -> String {
+        names
+            .iter()
+            .enumerate()
+            .map(|(film, name)| format!("{name},{},{}\n", ["a", "b"][film % 2], split(film)))
+            .collect()
+    };
+    let origin = |digest: &str, recipe: &str| Origin {
+        manifest_digest: digest.into(),
+        seed: 7,
+        recipe: recipe.into(),
+        ..Origin::default()
+    };
+    let (_keep, bare) = folder(&files, &format!("path,label,split\n{}", rows(&|_| "")));
+    let read = || Manifest::read(std::slice::from_ref(&bare)).unwrap();
+    let digest = read().digest;
+    let mut wanted = read();
+    wanted.split_by_patient(7);
+    let mut same = read();
+    same.split_as_trained(&origin(&digest, "default"), Some(Split::Test)).unwrap();
+    assert_eq!(same.films, wanted.films);
+    for split in Split::ALL {
+        let error = read().split_as_trained(&origin("other", "default"), Some(split)).unwrap_err().to_string();
+        assert!(error.contains("--split all"), "{error}");
+    }
+    assert!(read().split_as_trained(&origin(&digest, "tutorial"), Some(Split::Test)).is_err());
+    read().split_as_trained(&origin("other", "default"), None).unwrap();
+    // Test films are given, validation films are not.
+    let (_keep, half) = folder(&files, &format!("path,label,split\n{}", rows(&|film| ["train", "test"][film / 20])));
+    let read = || Manifest::read(std::slice::from_ref(&half)).unwrap();
+    read().split_as_trained(&origin("other", "default"), Some(Split::Test)).unwrap();
+    assert!(read().split_as_trained(&origin("other", "default"), Some(Split::Validation)).is_err());
+}
+
+#[test]
 fn reads_the_real_manifests() {
-    let Some(data) = data() else { return };
+    let Some(tutorial) = data::folder("tutorial.csv") else { return };
+    let data = tutorial.parent().unwrap();
     struct Case {
         csv: &'static str,
         films: usize,

@@ -1,6 +1,9 @@
 //! The model against PyTorch: ImageNet logits, training losses, gradient norms. The numbers in `tests/fixtures` come
 //! from PyTorch 2.15 with the same weights; the weights are not part of this repository.
 
+#[path = "../../tests/common/data.rs"]
+mod data;
+
 use std::path::PathBuf;
 
 use burn::optim::{AdamConfig, GradientsParams};
@@ -17,13 +20,9 @@ fn numbers(value: &Value) -> Vec<f32> {
     value.as_array().expect("an array").iter().map(|number| number.as_f64().expect("a number") as f32).collect()
 }
 
-/// The ImageNet tensors, or `None` (said on stderr) where nobody has fetched them.
+/// The ImageNet tensors, or `None` (said aloud) where nobody has fetched them.
 fn imagenet() -> Option<NamedTensors> {
-    let path = trainer::pretrained::default_path();
-    if !path.exists() {
-        eprintln!("skipped: no ImageNet weights at {} (set DEEPBREATH_INIT)", path.display());
-        return None;
-    }
+    let path = data::present(trainer::pretrained::default_path(), "set DEEPBREATH_INIT to the ImageNet weights")?;
     Some(trainer::pretrained::read(&path).expect("ImageNet weights"))
 }
 

@@ -49,7 +49,10 @@ fn init() -> PathBuf {
 
 fn command(manifest: &Path, out: &Path, further: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
-    command.arg("train").arg(manifest).arg("--out").arg(out).arg("--init").arg(init());
+    command.arg("train").arg(manifest).arg("--out").arg(out);
+    if !further.contains(&"--init") {
+        command.arg("--init").arg(init());
+    }
     command.arg("--recipe").arg(manifest.with_file_name("tiny.toml")).args(further);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -117,4 +120,29 @@ fn equal_runs_and_a_resumed_one_give_equal_weights() {
     assert_eq!(result(&stopped), wanted, "stopped twice and resumed");
     train(&manifest, &other, &["--seed", "8", "--epochs", "1"]);
     assert_ne!(result(&other).1[0], wanted.1[0], "another seed");
+    let record = std::fs::read_to_string(other.join("run.json")).expect("a record");
+    assert!(record.contains("tiny, epochs=1"), "{record}");
+
+    // A finished run is neither overwritten nor gone on with as another.
+    let record = std::fs::read(first.join("run.json")).expect("a record");
+    let tutorial = Path::new(env!("CARGO_MANIFEST_DIR")).join("../weights/tutorial.safetensors");
+    let regrouped = manifest.with_file_name("regrouped.csv");
+    let text = std::fs::read_to_string(&manifest).expect("the manifest");
+    std::fs::write(&regrouped, text.replace("0.png,covid,0,", "0.png,covid,one,")).expect("a manifest");
+    let cases: [(&Path, &[&str], &str); 4] = [
+        (&manifest, &["--seed", "8"], "already holds a run"),
+        (&manifest, &["--seed", "8", "--resume"], "another recipe, seed, initial weights"),
+        (&manifest, &["--seed", "7", "--resume", "--init", tutorial.to_str().expect("a path")], "initial weights"),
+        (&regrouped, &["--seed", "7", "--resume"], "films"),
+    ];
+    for (manifest, arguments, says) in cases {
+        let refused = command(manifest, &first, arguments).output().expect("the trainer starts");
+        let message = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(2) && message.contains(says), "{arguments:?}: {message}");
+        assert!(
+            std::fs::read(first.join("run.json")).expect("a record") == record,
+            "{arguments:?}: the record changed"
+        );
+    }
+    assert_eq!(result(&first), wanted);
 }

@@ -7,12 +7,12 @@ use burn::tensor::{Device, Tensor, TensorData};
 use deepbreath::model::{Model, ModelConfig};
 use deepbreath::preprocess::SIDE;
 use serde_json::Value;
-use trainer::bootstrap::Estimate;
+use trainer::bootstrap::{Estimate, wilson};
 use trainer::dataset::Manifest;
 use trainer::tutorial::bank::{FRAME, corner_pool, paint_over, rotate};
 use trainer::tutorial::network::{binary_cross_entropy, call, learning_rate};
 use trainer::tutorial::patients::{look_up, shared};
-use trainer::tutorial::report::{TutorialReport, wilson};
+use trainer::tutorial::report::TutorialReport;
 use trainer::tutorial::{Division, Protocol, divide, measure};
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {

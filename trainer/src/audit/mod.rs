@@ -134,7 +134,10 @@ impl Chosen {
     /// Films of the split whose label the weights know and that the weights were not trained on.
     fn new(args: &AuditArgs, metadata: &Metadata) -> Result<Self> {
         let mut manifest = Manifest::read(std::slice::from_ref(&args.manifest))?;
-        manifest.split_by_patient(metadata.origin.seed);
+        // Films that the weights learned from are left out below, where --trained-on names them.
+        manifest
+            .split_as_trained(&metadata.origin, args.split.split().filter(|_| args.trained_on.is_empty()))
+            .with_context(|| args.manifest.display().to_string())?;
         let trained = trained_on(&args.trained_on)?;
         let known = |film: &Film| trained.contains(&canonical(&film.path));
         let patients: HashSet<String> =

@@ -10,7 +10,7 @@ use super::fold::{Fold, FoldResult, divided};
 use super::{INNER_VALIDATION, Study};
 use crate::bootstrap::{Bootstrap, Estimate, patients};
 use crate::cli::AblateArgs;
-use crate::dataset::{Film, Manifest, hex};
+use crate::dataset::{Film, Manifest, Split, hex};
 use crate::folds::{Grouping, folds, leave_out, source_groups};
 use crate::metrics::{Prediction, Ranking};
 use crate::output::write_all;
@@ -35,7 +35,7 @@ pub struct Ablation {
     pub date: String,
     /// SHA-256 of the manifest's rows.
     pub manifest_digest: String,
-    /// Films of the manifest.
+    /// Films that took part.
     pub films: usize,
     /// How it was done, in sentences.
     pub protocol: Vec<String>,
@@ -98,9 +98,15 @@ pub fn run(args: &AblateArgs) -> Result<()> {
     let recipes: Vec<Recipe> = args.recipes.iter().map(|name| Recipe::read(name)).collect::<Result<_>>()?;
     let mut names = BTreeSet::new();
     for recipe in &recipes {
+        ensure!(
+            plain(&recipe.name),
+            "recipe {:?}: its results go into a folder of that name, so it may have letters, digits, spaces and - _ . only",
+            recipe.name
+        );
         ensure!(names.insert(&recipe.name), "two recipes are named {}; give each a name of its own", recipe.name);
     }
-    let manifest = Manifest::read(std::slice::from_ref(&args.manifest))?;
+    let mut manifest = Manifest::read(std::slice::from_ref(&args.manifest))?;
+    let test_films = test_films(&mut manifest, args.include_test);
     let plan = plan(args, &manifest)?;
     let init_path = args.init.clone().unwrap_or_else(pretrained::default_path);
     let init = pretrained::read(&init_path)?;
@@ -123,9 +129,34 @@ pub fn run(args: &AblateArgs) -> Result<()> {
         println!("recipe {}", recipe.name);
         results.push(study.results(&plan)?);
     }
-    let ablation = Ablation::new(args, &manifest, &plan, recipes, &results);
+    let ablation = Ablation::new(args, &manifest, test_films, &plan, recipes, &results);
     println!("\n{}\nreport: {}", ablation.table().terminal(), args.out.join("ablation.html").display());
     ablation.write(args)
+}
+
+/// Whether `name` is a plain file name everywhere.
+fn plain(name: &str) -> bool {
+    let known = |c: char| c.is_ascii_alphanumeric() || "-_. ".contains(c);
+    name.chars().all(known) && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && !name.ends_with(['.', ' '])
+}
+
+/// Leaves out the test films, unless they are to be included, and says in a sentence what became of them.
+fn test_films(manifest: &mut Manifest, include: bool) -> String {
+    let all = manifest.films.len();
+    let test = manifest.subset(Split::Test).len();
+    if test == 0 {
+        return format!("All {all} films of the manifest, which names no test films.");
+    }
+    if include {
+        return format!(
+            "All {all} films of the manifest, with the {test} of its test split: for a report, not to choose a recipe by."
+        );
+    }
+    manifest.films.retain(|film| film.split != Some(Split::Test));
+    format!(
+        "{} films of the manifest; the {test} of its test split were left out, so that nothing is chosen on them.",
+        all - test
+    )
 }
 
 /// A fold for each group of sources left out, and one that tests other patients of all sources.
@@ -188,6 +219,7 @@ impl Ablation {
     fn new(
         args: &AblateArgs,
         manifest: &Manifest,
+        test_films: String,
         plan: &[Fold],
         recipes: Vec<Recipe>,
         results: &[Vec<FoldResult>],
@@ -224,6 +256,7 @@ impl Ablation {
             manifest_digest: manifest.digest.clone(),
             films: manifest.films.len(),
             protocol: vec![
+                test_films,
                 parts,
                 format!("Every network has the same films, the same starting weights and seed {}.", args.seed),
                 "Intervals: 95 %, bootstrap over patients; differences on the same resamples. They do not hold the luck \
@@ -266,5 +299,39 @@ impl Ablation {
         let html = page::document("Ablation of the training recipe", &body);
         let json = serde_json::to_string_pretty(self)? + "\n";
         write_all(&args.out, &[("ablation.html".into(), html), ("ablation.json".into(), json)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn films_of_the_test_split_take_no_part_unless_asked_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let csv = folder.path().join("films.csv");
+        let mut text = "path,label,split\n".to_string();
+        for (index, split) in ["train", "test", "val", "test", ""].iter().enumerate() {
+            std::fs::write(folder.path().join(format!("{index}.png")), "").expect("a file");
+            text += &format!("{index}.png,{},{split}\n", ["a", "b"][index % 2]);
+        }
+        std::fs::write(&csv, text).expect("a manifest");
+        for (include, films, says) in [(false, 3, "the 2 of its test split were left out"), (true, 5, "not to choose")]
+        {
+            let mut manifest = Manifest::read(std::slice::from_ref(&csv)).expect("a manifest");
+            let sentence = test_films(&mut manifest, include);
+            assert_eq!(manifest.films.len(), films);
+            assert!(sentence.contains(says), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn only_plain_names_become_folders() {
+        for good in ["plain", "no-augmentation", "v1.2 b_c", "default"] {
+            assert!(plain(good), "{good}");
+        }
+        for bad in ["", ".", "..", "../up", "/root", "a/b", "a\\b", ".hidden", "ends.", " a", "a ", "a:b", "\u{e4}"] {
+            assert!(!plain(bad), "{bad}");
+        }
     }
 }

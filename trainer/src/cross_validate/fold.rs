@@ -13,6 +13,7 @@ use crate::head::{self, Head};
 use crate::metrics::Prediction;
 use crate::recipe::Recipe;
 use crate::sampler::Sampler;
+use crate::training::check_interrupted;
 
 /// Share of the training patients of a fold that choose the epoch, or the weight decay of the head.
 pub const INNER_VALIDATION: f64 = 0.15;
@@ -192,7 +193,7 @@ pub(super) fn fit(
     seed: u64,
 ) -> Result<(Head, f32)> {
     let fit = |members: &[usize], l2: f32| -> Result<Head> {
-        super::check_interrupted(&format!("fold {}", fold.name))?;
+        check_interrupted().with_context(|| format!("fold {}", fold.name))?;
         let (features, labels, weights) = balanced(rows, films, members, recipe, seed);
         Ok(head::fit(&features, &labels, &weights, classes, &crate::recipe::Head { l2, ..recipe.head.clone() }))
     };

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use crate::dataset::Film;
-use crate::training::progress_bar;
+use crate::training::{check_interrupted, progress_bar};
 
 /// Films that are computed between two writes, a multiple of every batch, so that resuming changes no batch.
 pub(super) const CHUNK: usize = 64;
@@ -41,7 +41,7 @@ pub(crate) fn rows(
     let bar = progress_bar(films.len(), what);
     bar.set_position(done as u64);
     for chunk in films[done..].chunks(CHUNK) {
-        super::check_interrupted(what)?;
+        check_interrupted().with_context(|| what.to_string())?;
         let rows = compute(chunk)?;
         ensure!(rows.len() == chunk.len() && rows.iter().all(|row| row.len() == width), "rows of another width");
         let new: Vec<u8> = rows.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();

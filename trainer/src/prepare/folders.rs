@@ -52,7 +52,9 @@ pub fn folders(args: &FoldersArgs) -> anyhow::Result<Prepared> {
                 continue;
             }
             let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-            let patient = patient(&stem).unwrap_or_else(|| format!("{label}-{stem}"));
+            // Files are often numbered anew in each folder: the same name in two is not yet the same patient.
+            let folder = split.map_or(label.clone(), |split| format!("{}-{label}", split.word()));
+            let patient = patient(&stem).unwrap_or_else(|| format!("{folder}-{stem}"));
             let row = Row {
                 label: label.clone(),
                 source: source.clone(),

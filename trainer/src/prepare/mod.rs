@@ -98,7 +98,7 @@ impl Prepared {
             match measured {
                 Ok(measured) => {
                     row.path = relative(&file, &folder)?;
-                    (row.width, row.height) = measured.size.unzip();
+                    (row.width, row.height) = (Some(measured.width), Some(measured.height));
                     row.sha256 = measured.sha256;
                     rows.push(row);
                 }
@@ -129,8 +129,11 @@ fn rank(split: &str) -> usize {
 }
 
 struct Measured {
-    /// Columns and rows in pixels; not known for DICOM.
-    size: Option<(u32, u32)>,
+    /// Columns in pixels.
+    width: u32,
+    /// Rows in pixels.
+    height: u32,
+    /// Of the file, in hex.
     sha256: String,
 }
 
@@ -138,14 +141,8 @@ struct Measured {
 fn measure(file: &Path) -> anyhow::Result<Measured> {
     let name = file.display().to_string();
     let bytes = fs::read(file).with_context(|| format!("{name}: cannot be read"))?;
-    // "DICM" after a preamble of 128 bytes: DICOM PS3.10 section 7.1.
-    let size = if bytes.get(128..132) == Some(b"DICM") {
-        None
-    } else {
-        let Provenance { width, height, .. } = Radiograph::decode(&name, &bytes)?.provenance;
-        Some((width, height))
-    };
-    Ok(Measured { size, sha256: hex(&Sha256::digest(&bytes)) })
+    let Provenance { width, height, .. } = Radiograph::decode(&name, &bytes)?.provenance;
+    Ok(Measured { width, height, sha256: hex(&Sha256::digest(&bytes)) })
 }
 
 /// The folder that a manifest will stand in, without links and dots.

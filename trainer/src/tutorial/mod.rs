@@ -38,6 +38,9 @@ use crate::metrics::Confusion;
 use crate::training::{INTERRUPTED, progress_bar};
 use crate::{inference, pretrained, sampler, train};
 
+/// What `--recipe` calls the protocol, and what weights of it say of themselves (with other epochs: and the epochs).
+pub const RECIPE: &str = "tutorial";
+
 /// The numbers of the protocol; the default is the tutorial's, with 20 seeds instead of one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Protocol {
@@ -317,9 +320,6 @@ fn fingerprint(manifest: &Manifest, tensors: &NamedTensors, protocol: &Protocol)
     let mut hash = Sha256::new();
     let protocol = Protocol { first_seed: 0, seeds: 0, ..protocol.clone() };
     hash.update(format!("2 {} {}", manifest.digest, serde_json::to_string(&protocol)?));
-    for (name, tensor) in tensors {
-        hash.update(name);
-        tensor.values.iter().for_each(|value| hash.update(value.to_le_bytes()));
-    }
+    crate::tensors::digest(tensors, &mut hash);
     Ok(hex(&hash.finalize()))
 }

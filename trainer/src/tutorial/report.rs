@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::patients::Known;
 use super::{Protocol, SeedResult};
-use crate::bootstrap::{Estimate, Summary, summary};
+use crate::bootstrap::{Estimate, Summary, summary, wilson};
 use crate::dataset::Manifest;
 use crate::output::write_all;
 use crate::page;
@@ -72,24 +72,6 @@ pub struct Figure {
     pub one_test: Estimate,
     /// The tutorial's figure with the 95 % interval (Wilson) of its own 10 or 5 films.
     pub published: Estimate,
-}
-
-/// The 95 % score interval of a share of `n` trials (Wilson 1927), for small `n` and shares of 0 and 1.
-///
-/// ```
-/// let all = trainer::tutorial::report::wilson(1.0, 5);
-/// assert!((all.low.unwrap() - 0.5655).abs() < 1e-4 && all.high == Some(1.0));
-/// ```
-pub fn wilson(share: f64, n: usize) -> Estimate {
-    let z = 1.959_963_984_540_054_f64;
-    let n = n as f64;
-    let wide = 1.0 + z * z / n;
-    let centre = (share + z * z / (2.0 * n)) / wide;
-    let half = z / wide * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
-    // Exactly 0 and 1 at the ends, whatever the rounding.
-    let low = if share <= 0.0 { 0.0 } else { centre - half };
-    let high = if share >= 1.0 { 1.0 } else { centre + half };
-    Estimate { value: Some(share), low: Some(low), high: Some(high) }
 }
 
 impl TutorialReport {

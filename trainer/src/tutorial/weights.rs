@@ -19,8 +19,8 @@ use deepbreath::preprocess::PREPROCESSING;
 use deepbreath::weights::{FORMAT_VERSION, Measurement, Metadata, OperatingPoint, Origin, Precision};
 
 use super::bank::{Bank, View};
-use super::report::wilson;
-use super::{Protocol, divide, network};
+use super::{Protocol, RECIPE, divide, network};
+use crate::bootstrap::wilson;
 use crate::dataset::{Film, Manifest};
 use crate::metrics::Confusion;
 use crate::release::{LICENCE, data_sources};
@@ -100,7 +100,7 @@ pub fn make(
             manifest_digest: manifest.digest.clone(),
             seed: protocol.first_seed,
             commit,
-            recipe: "tutorial".into(),
+            recipe: crate::recipe::with_epochs(RECIPE, protocol.epochs, Protocol::default().epochs),
             date,
             data: data_sources(&learned),
         },
