@@ -60,7 +60,7 @@ pub fn fit_temperature(predictions: &[Prediction]) -> Result<Temperature> {
 }
 
 /// `ln sum_c exp(scale z_c) - scale z_label`, with the largest logit taken out so that nothing overflows.
-fn nll_of_logits(logits: &[f32], label: usize, scale: f64) -> f64 {
+pub(crate) fn nll_of_logits(logits: &[f32], label: usize, scale: f64) -> f64 {
     let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let sum: f64 = logits.iter().map(|z| (scale * (f64::from(*z) - largest)).exp()).sum();
     sum.ln() - scale * (f64::from(logits[label]) - largest)

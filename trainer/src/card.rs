@@ -17,7 +17,7 @@ use crate::audit::views::View;
 use crate::bootstrap::Estimate;
 use crate::cli::CardArgs;
 use crate::cross_validate::ablation::Ablation;
-use crate::export::write_atomically;
+use crate::dataset::write_whole;
 use crate::output::{Baseline, CrossValidationReport};
 use crate::report::Report;
 use crate::tables::{self, Cell, Table};
@@ -102,10 +102,10 @@ pub fn run(args: &CardArgs) -> Result<()> {
     let sources = Sources::read(&args.dir)?;
     let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
     let card = args.dir.join(CARD);
-    write_atomically(&card, fill(&read(&args.dir.join(TEMPLATE))?, &values(&sources))?.as_bytes())?;
+    write_whole(&card, fill(&read(&args.dir.join(TEMPLATE))?, &values(&sources))?.as_bytes())?;
     println!("{}", card.display());
     if let Some(path) = &args.readme {
-        write_atomically(path, readme(&read(path)?, &sources)?.as_bytes())?;
+        write_whole(path, readme(&read(path)?, &sources)?.as_bytes())?;
         println!("{}", path.display());
     }
     Ok(())

@@ -12,8 +12,6 @@ use crate::dataset::write_whole;
 /// How far a logit of a golden vector may lie from the stored one: other engines add f32 values in another order.
 const GOLDEN_TOLERANCE: f32 = 2e-3;
 
-pub use crate::dataset::write_whole as write_atomically;
-
 /// Writes `tensors`, with batch norm folded, and `metadata` to `path`; returns the id of the weights.
 ///
 /// The golden vectors in `metadata` are replaced by those that the file itself gives on `device` after it was read

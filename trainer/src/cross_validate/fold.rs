@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::calibrate::nll_of_logits;
 use crate::cli::CrossValidateArgs;
 use crate::dataset::{Film, Manifest, write_whole};
 use crate::folds::{Grouping, allocate, folds, leave_out, source_groups};
@@ -203,7 +204,7 @@ pub(super) fn fit(
         for l2 in DECAYS {
             let head = fit(&fold.learn, l2)?;
             let loss = |((row, label), weight): ((&Vec<f32>, &usize), &f32)| {
-                f64::from(*weight) * cross_entropy(&head.logits(row), *label)
+                f64::from(*weight) * nll_of_logits(&head.logits(row), *label, 1.0)
             };
             let loss: f64 = features.iter().zip(&labels).zip(&weights).map(loss).sum();
             if loss < best.0 {
@@ -227,11 +228,4 @@ fn balanced(
     let weights = Sampler::new(&chosen, recipe.shared_sources, seed).weights();
     let features = members.iter().map(|index| rows[*index].clone()).collect();
     (features, chosen.iter().map(|film| film.label).collect(), weights)
-}
-
-/// `-ln softmax(logits)[label]`, in nats.
-fn cross_entropy(logits: &[f32], label: usize) -> f64 {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|logit| f64::from(logit - largest).exp()).sum();
-    sum.ln() - f64::from(logits[label] - largest)
 }
