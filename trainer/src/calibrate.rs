@@ -113,11 +113,12 @@ pub fn operating_points(predictions: &[Prediction], classes: &[String]) -> Vec<O
         let curve = Ranking::one_vs_rest(predictions.iter().enumerate(), class).curve();
         // The first point calls no film at all: it is no operating point.
         let candidates = curve.get(1..).unwrap_or_default();
-        let screening = candidates.iter().find(|point| point.sensitivity >= SCREENING_SENSITIVITY);
         let balanced = candidates.iter().reduce(|best, point| {
             let youden = |p: &crate::metrics::CurvePoint| p.sensitivity + p.specificity;
             if youden(point) > youden(best) + 1e-12 { point } else { best }
         });
+        let least = balanced.map_or(SCREENING_SENSITIVITY, |point| point.sensitivity.max(SCREENING_SENSITIVITY));
+        let screening = candidates.iter().find(|point| point.sensitivity >= least);
         for (name, point) in [("screening", screening), ("balanced", balanced)] {
             points.extend(point.map(|point| OperatingPoint {
                 name: name.to_owned(),
