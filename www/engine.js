@@ -59,9 +59,13 @@ export class Engine {
     return new Promise((resolve, reject) => {
       if (this.#failed) return reject(this.#failed);
       const id = this.#next++;
+      try {
+        // The bytes were read for this request alone, so they move instead of being copied.
+        this.#host.line.postMessage({ id, ...request }, 'bytes' in request ? [request.bytes.buffer] : []);
+      } catch (error) {
+        return reject(new DeepbreathError('options', `An option cannot be handed to the worker: ${error}`));
+      }
       this.#pending.set(id, { resolve, reject });
-      // The bytes were read for this request alone, so they move instead of being copied.
-      this.#host.line.postMessage({ id, ...request }, 'bytes' in request ? [request.bytes.buffer] : []);
     });
   }
 
