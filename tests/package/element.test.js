@@ -234,7 +234,7 @@ describe('<deep-breath>', () => {
     }
   });
 
-  test('an engine that is still loading ends where nobody waits for it', async () => {
+  test('an engine that is still loading ends where nobody waits for it', { timeout: 60_000 }, async () => {
     const tab = await browser.newPage();
     try {
       await tab.route('**/stalled.safetensors', () => {}); // Never answered.
