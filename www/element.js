@@ -194,11 +194,13 @@ export class DeepBreathElement extends Base {
     viewer.clear();
     saliency.offer([]);
     answer.work(name);
+    this.#blank('page.reading');
     try {
       const classifier = await this.classifier;
       signal.throwIfAborted();
       this.#status('working', (words) => words.say('status.reading', { file: name }));
       viewer.show(await classifier.preview(source, { signal }), name);
+      this.#blank();
       this.#html('tools').hidden = false;
       const assessment = await classifier.classify(source, { saliency: true, signal });
       this.#assessment = assessment;
@@ -208,6 +210,7 @@ export class DeepBreathElement extends Base {
       this.#tell('assessment', assessment);
       return assessment;
     } catch (error) {
+      if (!signal.aborted && viewer.empty) this.#blank('page.no-picture');
       // Of an error while loading, `#reload` tells.
       if (!signal.aborted && this.#html('status').dataset.state === 'working') {
         this.#status('ready', (words) => words.say('status.ready'));
@@ -321,9 +324,19 @@ export class DeepBreathElement extends Base {
     caption.hidden = false;
   }
 
+  /** What stands in the lightbox while no film does. @param {import('./app/language.js').WordKey} [key] */
+  #blank(key) {
+    const blank = this.#html('busy');
+    blank.hidden = !key;
+    if (!key || !this.#root) return;
+    blank.dataset.word = key;
+    fill(this.#root, this.#words);
+  }
+
   /** Takes film and answer away; what is under way ends. */
   #clear() {
     this.#asked.abort();
+    this.#blank();
     this.#assessment = undefined;
     this.#viewer?.clear();
     this.#saliency?.offer([]);

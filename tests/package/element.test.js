@@ -152,8 +152,10 @@ describe('<deep-breath>', () => {
     await page.locator('#second #file').setInputFiles({ name: 'note.txt', mimeType: 'text/plain', buffer: Buffer.from('no image') });
     await page.locator('#second #error-code', { hasText: 'unknown-format' }).waitFor();
     assert.deepEqual((await heard()).at(-1), ['second', 'error', 'unknown-format']);
+    assert.equal(await page.locator('#second #busy').innerText(), 'There is no picture to show.');
     await page.locator('#second #file').setInputFiles({ name: 'drawn.png', mimeType: 'image/png', buffer: phantom() });
     await page.locator('#second #assessment').waitFor({ timeout: 60_000 });
+    assert.equal(await page.locator('#second #busy').isVisible(), false);
     assert.deepEqual(await violations(), []);
   });
 
