@@ -5,12 +5,12 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { becomes, launch, phantom, ROOT, serve } from '../browser/site.js';
-import { difference, NO_TRAINER, predicted, project, TOLERANCE } from './installed.js';
+import { difference, NO_TRAINER, PACKAGE, predicted, project, TOLERANCE } from './installed.js';
 
 /** @typedef {import('../../www/element.js').DeepBreathElement} DeepBreathElement */
 
 /** What the package's README lists. */
-const POLICY = "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'";
+const [, POLICY = ''] = /```text\n(script-src .*)\n```/.exec(readFileSync(path.join(PACKAGE, 'README.md'), 'utf8')) ?? [];
 const AXE = readFileSync(path.join(ROOT, 'node_modules/axe-core/axe.min.js'), 'utf8');
 
 const HOST = `<!doctype html>
@@ -293,6 +293,7 @@ describe('<deep-breath>', () => {
   });
 
   test('the policy stopped nothing, and nothing was thrown', () => {
+    assert.match(POLICY, /^script-src /, 'the README lists one');
     assert.deepEqual(complaints.filter((text) => !text.includes('404')), []);
   });
 });
