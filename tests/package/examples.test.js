@@ -106,6 +106,8 @@ const RECIPES = [
   ['Another language', '', "document.createElement('deep-breath') instanceof DeepBreathElement", true],
   ['The film as the classifier saw it', "const file = film; const canvas = document.createElement('canvas');",
     "[canvas.width, canvas.height, canvas.getContext('2d').getImageData(160, 150, 1, 1).data[3]]", [320, 300, 255]],
+  ['What it goes by', 'const file = film;',
+    'Math.max(...whole.findings.map(({ probability }, index) => Math.abs(probability - without.findings[index].probability))) > 0.01', true],
   ['Where the network looked', 'const file = film;', '[values.length === width * height, typeof peak]', [true, 'number']],
 ];
 
