@@ -278,7 +278,7 @@ describe('<deep-breath>', () => {
     assert.deepEqual(outcome, [false, true, 'dropped.png', 'pasted.png']);
   });
 
-  test('an engine that no element uses is ended', async () => {
+  test('an engine that no element uses is ended', { timeout: 60_000 }, async () => {
     const ended = await page.evaluate(async () => {
       const first = /** @type {DeepBreathElement} */ (document.querySelector('#first'));
       const classifier = await first.classifier;
