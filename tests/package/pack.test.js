@@ -301,7 +301,7 @@ test('the types are those of real answers: no field more, none less', async () =
 });
 
 test('the table of codes lists every code that is thrown, and no other', () => {
-  const sources = ['src/error.rs', 'src/web.rs', ...['backend', 'client', 'engine', 'fetch', 'node', 'programs', 'source', 'worker'].map((name) => `www/${name}.js`)]
+  const sources = ['src/error.rs', 'src/web.rs', ...['backend', 'client', 'element', 'engine', 'engines', 'fetch', 'frame-element', 'loader/assets', 'node', 'programs', 'source', 'worker'].map((name) => `www/${name}.js`)]
     .map((name) => readFileSync(path.join(ROOT, name), 'utf8')).join('\n');
   const thrown = new Set([...sources.matchAll(/(?:(?:DeepbreathError|EngineLost|failure)\(|=> |code: )['"]([a-z]+(?:-[a-z]+)*)['"]/g)].map(([, code]) => code));
   const table = readFileSync(path.join(PACKAGE, 'README.md'), 'utf8').split('| code | what happened |')[1]?.split('\n\n')[0] ?? '';
