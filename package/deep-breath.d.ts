@@ -8,7 +8,8 @@ declare global {
   interface HTMLElementTagNameMap {
     'deep-breath': DeepBreathElement;
   }
-  interface HTMLElementEventMap {
+  /** They bubble, so that the document hears them as well. */
+  interface GlobalEventHandlersEventMap {
     /** An answer of a `<deep-breath>`. */
     assessment: DeepBreathEventMap['assessment'];
     /** A `<deep-breath>` can answer now. */

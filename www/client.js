@@ -3,7 +3,7 @@
 
 import { withoutGpu } from './backend.js';
 import { DeepbreathError, Engine, EngineLost } from './engine.js';
-import { ownPrograms, ownWeights, ownWorker } from './programs.js';
+import { noWeights, ownPrograms, ownWeights, ownWorker } from './programs.js';
 import { nameOf, read } from './source.js';
 
 export { DeepbreathError };
@@ -36,14 +36,14 @@ export { DeepbreathError };
 /**
  * What {@link Classifier.load} takes.
  * @typedef {object} LoadOptions
- * @property {string | URL | Blob | Uint8Array | ArrayBuffer} [weights] The weights file: its address, or the file itself.
- * @property {Backend | 'auto'} [backend] `auto`, the default, times what the machine has and takes the faster one.
- * @property {(progress: Progress) => void} [onProgress] Hears how far loading is.
- * @property {AbortSignal} [signal] Gives up loading.
- * @property {string | URL} [base] Address of the folder with this package's files, where the bundler did not bring them
- *   along; by default they are beside this module.
- * @property {Partial<Record<Backend, Program>>} [modules] The programs, one by one; by default those of the package.
- * @property {(backend: Backend) => import('./engine.js').Host} [host] Starts an engine's worker that already has program
+ * @property {string | URL | Blob | Uint8Array | ArrayBuffer | undefined} [weights] The weights file: its address, or the file itself.
+ * @property {Backend | 'auto' | undefined} [backend] `auto`, the default, times what the machine has and takes the faster one.
+ * @property {((progress: Progress) => void) | undefined} [onProgress] Hears how far loading is.
+ * @property {AbortSignal | undefined} [signal] Gives up loading.
+ * @property {string | URL | undefined} [base] Address of the folder with this package's files, where the bundler did not
+ *   bring them along; by default they are beside this module.
+ * @property {Partial<Record<Backend, Program>> | undefined} [modules] The programs, one by one; by default those of the package.
+ * @property {((backend: Backend) => import('./engine.js').Host) | undefined} [host] Starts an engine's worker that already has program
  *   and weights: `weights`, `base` and `modules` are then needless.
  */
 
@@ -91,11 +91,11 @@ export class Classifier extends Target {
 
   /**
    * Starts a worker, loads the program and the weights and runs once, so that the first image is answered at full speed.
-   * @param {LoadOptions} options
+   * @param {LoadOptions} [options] Without `weights` (or a `host`, which has them) there is nothing to load.
    * @returns {Promise<Classifier>}
    * @throws {DeepbreathError} Where the weights or a program do not arrive, or cannot be used.
    */
-  static async load(options) {
+  static async load(options = {}) {
     const classifier = new this(options);
     try {
       await unlessAborted(classifier.#choose(options.backend ?? 'auto'), options.signal);
@@ -272,6 +272,11 @@ export class Classifier extends Target {
 
   /** @param {Backend | 'auto'} wanted */
   async #choose(wanted) {
+    if (!['auto', 'cpu', 'webgpu'].includes(wanted)) {
+      throw new DeepbreathError('options', `There is no backend ${wanted}: say auto, cpu or webgpu.`);
+    }
+    // Before anything is started or fetched for it.
+    if (!this.#options.host && !this.#options.weights) throw noWeights();
     const without = wanted === 'auto' ? await withoutGpu() : undefined;
     if (wanted === 'cpu' || without) {
       this.#engine = (await this.#start('cpu')).engine;

@@ -8,6 +8,7 @@ import { ratesOf } from './app/measured.js';
 import { SaliencyControls } from './app/saliency.js';
 import { Viewer } from './app/viewer.js';
 import { described, engineName, loadingText } from './app/words.js';
+import { DeepbreathError } from './engine.js';
 import { release, take } from './engines.js';
 import { ANSWER, STYLES, SYMBOLS, VIEWER } from './generated/markup.js';
 import { languageOf } from './language-of.js';
@@ -40,6 +41,8 @@ const PARTS = {
 
 /** @type {{ template: HTMLTemplateElement, sheet: CSSStyleSheet } | undefined} Made once for all. */
 let look;
+
+const outside = () => new DeepbreathError('not-loaded', 'The element is in no document, so it has no engine.');
 
 /** What every element is cloned from. */
 function looks() {
@@ -129,8 +132,9 @@ export class DeepBreathElement extends Base {
   }
 
   set weights(weights) {
+    if (weights === this.#weights) return;
     this.#weights = weights;
-    this.#reload();
+    this.#begin();
   }
 
   /** The last answer. */
@@ -140,11 +144,16 @@ export class DeepBreathElement extends Base {
 
   /** The classifier, once it is there. @returns {Promise<Classifier>} */
   get classifier() {
-    if (!this.#engine) return Promise.reject(new DOMException('The element is in no document.', 'InvalidStateError'));
+    if (!this.#engine) return Promise.reject(outside());
     return this.#engine.classifier;
   }
 
   connectedCallback() {
+    if (Object.hasOwn(this, 'weights')) {
+      // Set before this module was there, and so beside the accessor.
+      this.#weights = this.weights;
+      Reflect.deleteProperty(this, 'weights');
+    }
     if (!this.#root) this.#build();
     DeepBreathElement.#connected.add(this);
     if (!DeepBreathElement.#observer) {
@@ -157,25 +166,27 @@ export class DeepBreathElement extends Base {
 
   disconnectedCallback() {
     DeepBreathElement.#connected.delete(this);
-    this.#asked.abort();
+    if (!this.#html('working').hidden) this.#clear(); // Nobody goes on with that film.
     this.#leave();
   }
 
-  /** @param {string} name */
-  attributeChangedCallback(name) {
-    if (!this.#engine) return;
+  /** @param {string} name @param {string | null} before @param {string | null} value */
+  attributeChangedCallback(name, before, value) {
+    if (!this.#root || value === before) return;
     if (name === 'lang') void this.#listen();
-    else this.#reload();
+    else this.#begin();
   }
 
   /**
-   * Shows an image and its answer, as if it had been chosen here. Another image takes its place.
+   * Shows an image and its answer, as if it had been chosen here. Where loading failed, it is tried again first.
    * @param {Source} source
-   * @returns {Promise<Assessment>} What `assessment` tells as well.
+   * @returns {Promise<Assessment>} What `assessment` tells as well. Rejects with an `AbortError` where another image takes
+   *   its place, or the element is removed or gets other weights.
    */
   async classify(source) {
     const [viewer, saliency, answer] = [this.#viewer, this.#saliency, this.#answer];
-    if (!viewer || !saliency || !answer) throw new DOMException('The element is in no document.', 'InvalidStateError');
+    if (!viewer || !saliency || !answer || !this.#engine) throw outside();
+    if (this.#html('status').dataset.state === 'failed') this.#reload();
     this.#asked.abort();
     const { signal } = (this.#asked = new AbortController());
     const name = nameOf(source);
@@ -183,11 +194,13 @@ export class DeepBreathElement extends Base {
     viewer.clear();
     saliency.offer([]);
     answer.work(name);
+    this.#blank('page.reading');
     try {
       const classifier = await this.classifier;
       signal.throwIfAborted();
       this.#status('working', (words) => words.say('status.reading', { file: name }));
       viewer.show(await classifier.preview(source, { signal }), name);
+      this.#blank();
       this.#html('tools').hidden = false;
       const assessment = await classifier.classify(source, { saliency: true, signal });
       this.#assessment = assessment;
@@ -197,6 +210,7 @@ export class DeepBreathElement extends Base {
       this.#tell('assessment', assessment);
       return assessment;
     } catch (error) {
+      if (!signal.aborted && viewer.empty) this.#blank('page.no-picture');
       // Of an error while loading, `#reload` tells.
       if (!signal.aborted && this.#html('status').dataset.state === 'working') {
         this.#status('ready', (words) => words.say('status.ready'));
@@ -276,13 +290,15 @@ export class DeepBreathElement extends Base {
     });
     const drop = this.#html('dropzone');
     const leave = () => (drop.hidden = true);
+    const carriesFiles = (/** @type {DragEvent} */ { dataTransfer }) => dataTransfer?.types.includes('Files') ?? false;
     this.addEventListener('dragover', (event) => {
-      if (!event.dataTransfer?.types.includes('Files')) return;
+      if (!carriesFiles(event)) return;
       event.preventDefault();
       drop.hidden = false;
     });
     this.addEventListener('dragleave', (event) => this.contains(/** @type {Node | null} */ (event.relatedTarget)) || leave());
     this.addEventListener('drop', (event) => {
+      if (!carriesFiles(event)) return; // A word for a field in one of the slots.
       event.preventDefault();
       leave();
       this.#take(event.dataTransfer?.files);
@@ -308,9 +324,40 @@ export class DeepBreathElement extends Base {
     caption.hidden = false;
   }
 
+  /** What stands in the lightbox while no film does. @param {import('./app/language.js').WordKey} [key] */
+  #blank(key) {
+    const blank = this.#html('busy');
+    blank.hidden = !key;
+    if (!key || !this.#root) return;
+    blank.dataset.word = key;
+    fill(this.#root, this.#words);
+  }
+
+  /** Takes film and answer away; what is under way ends. */
+  #clear() {
+    this.#asked.abort();
+    this.#blank();
+    this.#assessment = undefined;
+    this.#viewer?.clear();
+    this.#saliency?.offer([]);
+    this.#answer?.wait();
+    this.#html('room').dataset.film = 'none';
+    this.#html('invitation').hidden = false;
+    this.#html('tools').hidden = true;
+    this.#html('caption').hidden = true;
+  }
+
+  /** Begins anew with other weights or another engine, which the answer on show does not come from. */
+  #begin() {
+    if (!this.#root) return;
+    this.#clear();
+    this.#reload();
+  }
+
   /** Gets the engine that the attributes ask for. */
   #reload() {
     if (!this.isConnected || !this.#root) return;
+    if (this.#html('status').dataset.state === 'failed') this.#clear(); // What failed is said no longer.
     this.#leave();
     const backend = this.getAttribute('backend');
     const base = this.getAttribute('base');

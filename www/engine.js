@@ -13,7 +13,7 @@
  * @typedef {'empty' | 'file-too-large' | 'too-many-pixels' | 'unknown-format' | 'truncated' | 'corrupt' | 'unsupported-image'
  *   | 'unsupported-transfer-syntax' | 'unsupported-photometric' | 'no-pixel-data' | 'dicom-not-built' | 'unreadable-file'
  *   | 'options' | 'mask' | 'no-weights' | 'weights' | 'unreachable' | 'no-module' | 'not-loaded' | 'no-gpu' | 'device-lost'
- *   | 'verification' | 'inference' | 'worker' | 'panic' | 'closed' | 'internal'} ErrorCode
+ *   | 'verification' | 'inference' | 'worker' | 'panic' | 'closed' | 'damaged' | 'no-asset' | 'internal'} ErrorCode
  */
 
 /** A refusal or failure; `code` is stable, `message` is for people. */
@@ -59,9 +59,13 @@ export class Engine {
     return new Promise((resolve, reject) => {
       if (this.#failed) return reject(this.#failed);
       const id = this.#next++;
+      try {
+        // The bytes were read for this request alone, so they move instead of being copied.
+        this.#host.line.postMessage({ id, ...request }, 'bytes' in request ? [request.bytes.buffer] : []);
+      } catch (error) {
+        return reject(new DeepbreathError('options', `An option cannot be handed to the worker: ${error}`));
+      }
       this.#pending.set(id, { resolve, reject });
-      // The bytes were read for this request alone, so they move instead of being copied.
-      this.#host.line.postMessage({ id, ...request }, 'bytes' in request ? [request.bytes.buffer] : []);
     });
   }
 

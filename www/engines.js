@@ -16,6 +16,7 @@ class Shared extends EventTarget {
   timer;
   /** @type {Progress | undefined} How far loading is. */
   progress;
+  #abort = new AbortController();
 
   /** @param {Choice} choice */
   constructor(choice) {
@@ -24,6 +25,7 @@ class Shared extends EventTarget {
     /** @type {Promise<Classifier>} */
     this.classifier = Classifier.load({
       ...choice,
+      signal: this.#abort.signal,
       onProgress: (progress) => {
         this.progress = progress;
         this.dispatchEvent(new Event('progress'));
@@ -31,13 +33,24 @@ class Shared extends EventTarget {
     });
     this.classifier.catch(() => engines.delete(this)); // So that the next one tries again.
   }
+
+  /** Ends the engine, or its loading, for good. */
+  end() {
+    engines.delete(this);
+    this.#abort.abort();
+    this.classifier.then((classifier) => classifier.dispose(), () => {});
+  }
 }
 
 /** @type {Set<Shared>} */
 const engines = new Set();
 
 /** What tells two choices apart. @param {string | URL | undefined} address */
-const text = (address) => (address === undefined ? '' : new URL(address, document.baseURI).href);
+function text(address) {
+  if (address === undefined) return '';
+  // What is no address fails when it is loaded, in words.
+  return URL.canParse(address, document.baseURI) ? new URL(address, document.baseURI).href : String(address);
+}
 
 /** @param {Choice['weights']} weights */
 const named = (weights) => (typeof weights === 'string' || weights instanceof URL ? text(weights) : weights);
@@ -60,8 +73,5 @@ export function take(choice) {
 /** Gives an engine back; the last one to do so ends it. @param {Shared} engine */
 export function release(engine) {
   if (--engine.users > 0) return;
-  engine.timer = setTimeout(() => {
-    engines.delete(engine);
-    engine.classifier.then((classifier) => classifier.dispose(), () => {});
-  }, KEPT);
+  engine.timer = setTimeout(() => engine.end(), KEPT);
 }

@@ -3,6 +3,7 @@
 import { DeepbreathError } from './engine.js';
 
 /**
+ * The bytes at an address. Where `signal` is aborted, it rejects with that signal's reason.
  * @param {string} url
  * @param {object} [options]
  * @param {RequestCache} [options.cache]
@@ -16,6 +17,7 @@ export async function fetchBytes(url, { cache = 'default', signal, onProgress } 
   try {
     response = await fetch(url, { cache, credentials: 'same-origin', signal: signal ?? null });
   } catch {
+    signal?.throwIfAborted();
     throw new DeepbreathError('unreachable', `${url} cannot be fetched. Check the connection and reload the page.`);
   }
   if (!response.ok || !response.body) {
@@ -36,6 +38,7 @@ export async function fetchBytes(url, { cache = 'default', signal, onProgress } 
       onProgress?.({ loaded, total });
     }
   } catch {
+    signal?.throwIfAborted();
     throw new DeepbreathError('unreachable', `${url} broke off after ${loaded} bytes. Check the connection and reload the page.`);
   }
   return new Uint8Array(await new Blob(parts).arrayBuffer());

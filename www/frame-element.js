@@ -9,6 +9,9 @@ import { languageOf } from './language-of.js';
 
 const STYLE = ':host { display: block; height: 60rem; } :host([hidden]) { display: none; } iframe { display: block; width: 100%; height: 100%; border: 0; }';
 
+/** How long a page that has loaded may take to greet, in milliseconds. */
+const PATIENCE = 30_000;
+
 /** Where there is no document, the element can be imported but not used. */
 const Base = /** @type {new () => import('./events.js').Telling<DeepBreathEventMap> & HTMLElement} */ (globalThis.HTMLElement ?? Object);
 
@@ -23,6 +26,8 @@ export class DeepBreathFrameElement extends Base {
   /** @type {MessagePort | undefined} */
   #line;
   #next = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
   /** @type {{ kind: 'classify', id: number, file: File }[]} What was asked before the line was there. */
   #waiting = [];
   /** @type {Map<number, { resolve(assessment: Assessment): void, reject(error: unknown): void }>} */
@@ -30,7 +35,11 @@ export class DeepBreathFrameElement extends Base {
 
   connectedCallback() {
     const src = this.getAttribute('src');
-    if (!src) throw new DeepbreathError('options', 'A <deep-breath-frame> needs the address of a page: src="https://...".');
+    if (!src || !URL.canParse(src, document.baseURI)) {
+      const error = new DeepbreathError('options', 'A <deep-breath-frame> needs the address of a page: src="https://...".');
+      reportError(error);
+      return this.#tell('error', error);
+    }
     const address = new URL(src, document.baseURI);
     address.searchParams.set('host', location.origin);
     const backend = this.getAttribute('backend');
@@ -48,16 +57,32 @@ export class DeepBreathFrameElement extends Base {
     const root = this.shadowRoot ?? this.attachShadow({ mode: 'open' });
     root.adoptedStyleSheets = [sheet];
     addEventListener('message', this.#greeted);
+    // What a browser shows instead of a page that it cannot have loads like any other.
+    frame.addEventListener('load', () => {
+      if (!this.#line) this.#timer = setTimeout(() => this.#fail(new DeepbreathError('unreachable', `${src} does not answer. Is it a page of deepbreath, and may it be in a frame here?`)), PATIENCE);
+    }, { once: true });
     root.replaceChildren(frame);
   }
 
   disconnectedCallback() {
     removeEventListener('message', this.#greeted);
+    clearTimeout(this.#timer);
     this.#line?.close();
     this.#line = this.#frame = undefined;
-    for (const { reject } of this.#pending.values()) reject(new DeepbreathError('closed', 'The element was removed.'));
+    this.#drop(new DeepbreathError('closed', 'The element was removed.'));
+  }
+
+  /** Ends whatever was asked. @param {DeepbreathError} error */
+  #drop(error) {
+    for (const { reject } of this.#pending.values()) reject(error);
     this.#pending.clear();
     this.#waiting = [];
+  }
+
+  /** @param {DeepbreathError} error */
+  #fail(error) {
+    this.#drop(error);
+    this.#tell('error', error);
   }
 
   /**
@@ -67,6 +92,7 @@ export class DeepBreathFrameElement extends Base {
    */
   classify(source) {
     return new Promise((resolve, reject) => {
+      if (!this.#frame) return reject(new DeepbreathError('not-loaded', 'The element has no frame: it is in no document, or has no src.'));
       const id = this.#next++;
       const file = source instanceof File ? source : new File([source], 'image');
       this.#pending.set(id, { resolve, reject });
@@ -79,6 +105,7 @@ export class DeepBreathFrameElement extends Base {
   #greeted = (/** @type {MessageEvent} */ { source, origin, data }) => {
     const frame = this.#frame;
     if (!frame || source !== frame.contentWindow || origin !== new URL(frame.src).origin || data?.deepbreath !== 'hello') return;
+    clearTimeout(this.#timer);
     const { port1, port2 } = new MessageChannel();
     this.#line = port1;
     port1.addEventListener('message', ({ data }) => this.#heard(data));

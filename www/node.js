@@ -2,17 +2,19 @@
 // the types are those of client.js.
 
 import { readFile } from 'node:fs/promises';
-import { basename } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { Classifier as Anywhere, DeepbreathError } from './client.js';
 import { fetchBytes } from './fetch.js';
+import { noWeights } from './programs.js';
+import { fileName } from './source.js';
 
 export { DeepbreathError };
 
 /** @typedef {import('./client.js').Assessment} Assessment */
 /** @typedef {import('./client.js').LoadOptions} LoadOptions */
 /** @typedef {import('./client.js').Plane} Plane */
+/** @typedef {import('./client.js').Reduced} Reduced */
 /** @typedef {import('./client.js').RequestOptions} RequestOptions */
 /** @typedef {import('./client.js').Source} Source */
 
@@ -22,13 +24,35 @@ export { DeepbreathError };
  * @param {AbortSignal} [signal]
  */
 async function fileAt(url, signal) {
-  const name = basename(decodeURIComponent(url.pathname));
+  const name = fileName(url);
   if (url.protocol !== 'file:') return new File([await fetchBytes(url.href, { signal })], name);
+  let shown = url.href;
   try {
+    shown = fileURLToPath(url);
     return new File([await readFile(url, { signal })], name);
   } catch (error) {
     signal?.throwIfAborted();
-    throw new DeepbreathError('unreadable-file', `${fileURLToPath(url)} cannot be read: ${/** @type {Error} */ (error).message}`);
+    throw new DeepbreathError('unreadable-file', `${shown} cannot be read: ${/** @type {Error} */ (error).message}`);
+  }
+}
+
+/** What names the weights as an address. @param {string | URL} weights */
+function addressOf(weights) {
+  // What begins like `https:` is an address; a single letter is a drive of Windows.
+  if (typeof weights === 'string' && !/^[a-z][a-z0-9+.-]+:/i.test(weights)) return pathToFileURL(weights);
+  try {
+    return new URL(weights);
+  } catch {
+    throw new DeepbreathError('options', `weights: ${weights} is no address.`);
+  }
+}
+
+/** The program of the package, compiled. @param {URL} address */
+async function programAt(address) {
+  try {
+    return await WebAssembly.compile(await readFile(address));
+  } catch (error) {
+    throw new DeepbreathError('worker', `The program of the package cannot be used: ${/** @type {Error} */ (error).message}. Where a bundler moved it, leave this package out of the bundle.`);
   }
 }
 
@@ -38,11 +62,9 @@ async function fileAt(url, signal) {
  * @returns {Promise<{ file: string, bytes: Uint8Array<ArrayBuffer> }>}
  */
 async function weightsOf({ weights, signal }) {
-  if (weights === undefined) throw new DeepbreathError('no-weights', 'Name the weights: an address, or the file itself.');
+  if (!weights) throw noWeights();
   if (typeof weights === 'string' || weights instanceof URL) {
-    // What begins like `https:` is an address; a single letter is a drive of Windows.
-    const url = typeof weights !== 'string' || /^[a-z][a-z0-9+.-]+:/i.test(weights) ? new URL(weights) : pathToFileURL(weights);
-    const found = await fileAt(url, signal);
+    const found = await fileAt(addressOf(weights), signal);
     return { file: found.name, bytes: new Uint8Array(await found.arrayBuffer()) };
   }
   if (!(weights instanceof Blob)) return { file: 'weights', bytes: new Uint8Array(weights) };
@@ -77,14 +99,14 @@ function thread(assets) {
 export class Classifier extends Anywhere {
   /**
    * Loads program and weights; `weights` may also be a path.
-   * @param {LoadOptions} options `backend` is always `cpu` here.
+   * @param {LoadOptions} [options] `backend` is always `cpu` here.
    * @returns {Promise<Classifier>}
    * @throws {DeepbreathError} Where the weights cannot be read or used.
    */
-  static async load(options) {
+  static async load(options = {}) {
+    options.signal?.throwIfAborted();
     const folder = new URL('./generated/cpu/', import.meta.url);
-    const [{ file, bytes }, program] = await Promise.all([weightsOf(options), readFile(new URL('deepbreath_bg.wasm', folder))]);
-    const wasm = await WebAssembly.compile(program);
+    const [{ file, bytes }, wasm] = await Promise.all([weightsOf(options), programAt(new URL('deepbreath_bg.wasm', folder))]);
     const assets = { modules: { cpu: { script: new URL('deepbreath.js', folder).href, wasm } }, file, weights: bytes };
     return super.load({ ...options, backend: 'cpu', host: () => thread(assets) });
   }
@@ -109,5 +131,16 @@ export class Classifier extends Anywhere {
    */
   async preview(source, options) {
     return super.preview(source instanceof URL ? await fileAt(source, options?.signal) : source, options);
+  }
+
+  /**
+   * The film as small as the network sees it.
+   * @override
+   * @param {Source} source
+   * @param {{ signal?: AbortSignal | undefined }} [options]
+   * @returns {Promise<Reduced>}
+   */
+  async reduce(source, options) {
+    return super.reduce(source instanceof URL ? await fileAt(source, options?.signal) : source, options);
   }
 }

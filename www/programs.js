@@ -9,13 +9,29 @@ import { ownScript } from './trusted.js';
 /** @typedef {import('./worker.js').Backend} Backend */
 /** @typedef {import('./worker.js').Program} Program */
 
+/** What is said where nobody named the weights. */
+export const noWeights = () => new DeepbreathError('no-weights', 'Name the weights: an address, or the file itself.');
+
+/**
+ * An address that the page gave, seen from the page.
+ * @param {string} option Its name.
+ * @param {string | URL} address
+ */
+function resolved(option, address) {
+  try {
+    return new URL(address, document.baseURI);
+  } catch {
+    throw new DeepbreathError('options', `${option}: ${address} is no address.`);
+  }
+}
+
 /**
  * @param {string | URL | undefined} base
  * @returns {Record<Backend, Program>}
  */
 function programs(base) {
   if (base !== undefined) {
-    const folder = new URL(base, document.baseURI);
+    const folder = resolved('base', base);
     /** @param {Backend} backend @returns {Program} */
     const program = (backend) => ({
       script: new URL(`generated/${backend}/deepbreath.js`, folder).href,
@@ -48,14 +64,14 @@ export const ownPrograms = ({ base, modules = programs(base) }) => modules;
  * @returns {Promise<Pick<Assets, 'file' | 'weights'>>}
  */
 export async function ownWeights({ weights, signal, onProgress }) {
-  if (weights === undefined) throw new DeepbreathError('no-weights', 'Name the weights: an address, or the file itself.');
+  if (!weights) throw noWeights();
   if (weights instanceof Blob) {
     return { file: weights instanceof File ? weights.name : 'weights', weights: new Uint8Array(await weights.arrayBuffer()) };
   }
   if (weights instanceof Uint8Array || weights instanceof ArrayBuffer) {
     return { file: 'weights', weights: new Uint8Array(/** @type {ArrayLike<number>} */ (weights)) };
   }
-  const address = new URL(weights, document.baseURI).href;
+  const address = resolved('weights', weights).href;
   const bytes = await fetchBytes(address, { signal, onProgress: (progress) => onProgress?.({ ...progress, stage: 'weights' }) });
   return { file: address.slice(address.lastIndexOf('/') + 1), weights: bytes };
 }
@@ -66,15 +82,28 @@ export async function ownWeights({ weights, signal, onProgress }) {
  * @returns {import('./engine.js').Host}
  */
 export function ownWorker(base) {
-  const address = base === undefined
+  const address = startable(base === undefined
     ? new URL('./worker.js', import.meta.url)
-    : new URL('worker.js', new URL(base, document.baseURI));
-  const worker = new Worker(ownScript(startable(address)), { type: 'module' });
+    : new URL('worker.js', resolved('base', base)));
+  const worker = begun(address);
   /** @type {Promise<string>} */
   const stopped = new Promise((resolve) => {
     worker.addEventListener('error', (event) => resolve(event.message || 'its files did not arrive'));
   });
-  return { line: worker, stopped, terminate: () => worker.terminate() };
+  const terminate = () => {
+    worker.terminate();
+    if (address.protocol === 'blob:') URL.revokeObjectURL(address.href);
+  };
+  return { line: worker, stopped, terminate };
+}
+
+/** @param {URL} address */
+function begun(address) {
+  try {
+    return new Worker(ownScript(address), { type: 'module' });
+  } catch (error) {
+    throw new DeepbreathError('worker', `The page may not start the worker: ${error}. Check its policy.`);
+  }
 }
 
 /**
@@ -84,5 +113,5 @@ export function ownWorker(base) {
 function startable(address) {
   if (!/^https?:$/.test(address.protocol) || address.origin === location.origin) return address;
   const source = `import ${JSON.stringify(address.href)};`;
-  return URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
+  return new URL(URL.createObjectURL(new Blob([source], { type: 'text/javascript' })));
 }

@@ -8,9 +8,19 @@ import { fetchBytes } from './fetch.js';
  * @typedef {File | Blob | ArrayBuffer | Uint8Array | URL | ImageData} Source
  */
 
+/** The last part of an address. @param {URL} url */
+export function fileName({ pathname }) {
+  const name = pathname.slice(pathname.lastIndexOf('/') + 1);
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name; // A percent sign that stands for itself.
+  }
+}
+
 /** What the image is called in messages and in the answer. @param {Source} source */
 export function nameOf(source) {
-  if (source instanceof URL) return decodeURIComponent(source.pathname.slice(source.pathname.lastIndexOf('/') + 1)) || source.host;
+  if (source instanceof URL) return fileName(source) || source.host;
   return source instanceof File ? source.name : 'image';
 }
 
@@ -22,10 +32,10 @@ export function nameOf(source) {
  * @returns {Promise<Uint8Array<ArrayBuffer>>} The caller's bytes stay the caller's: these are a copy.
  */
 export async function read(name, source, signal) {
-  if (source instanceof Uint8Array || source instanceof ArrayBuffer) return new Uint8Array(source.slice(0));
+  if (source instanceof Uint8Array || source instanceof ArrayBuffer) return copy(name, source);
   if (source instanceof URL) return fetchBytes(source.href, { signal });
   // Node.js has no canvas and so no ImageData.
-  if (typeof ImageData === 'function' && source instanceof ImageData) return tiff(source);
+  if (typeof ImageData === 'function' && source instanceof ImageData) return tiff(name, source);
   if (!(source instanceof Blob)) {
     throw new DeepbreathError('unreadable-file', `${name}: not an image that can be read here. Give a File, Blob, ArrayBuffer, Uint8Array, URL or ImageData.`);
   }
@@ -36,16 +46,33 @@ export async function read(name, source, signal) {
   }
 }
 
+/**
+ * @param {string} name
+ * @param {Uint8Array | ArrayBuffer} bytes
+ */
+function copy(name, bytes) {
+  try {
+    return new Uint8Array(bytes.slice(0));
+  } catch {
+    throw new DeepbreathError('unreadable-file', `${name}: these bytes were handed to somebody else, who has them now. Give them a copy.`);
+  }
+}
+
 /** Types of TIFF fields (TIFF 6.0, section 2). */
 const SHORT = 3;
 const LONG = 4;
 
 /**
  * Pixels as an uncompressed TIFF file (TIFF 6.0, section 6): a header, one directory, the samples as they are.
+ * @param {string} name
  * @param {ImageData} pixels
  * @returns {Uint8Array<ArrayBuffer>}
  */
-function tiff({ width, height, data }) {
+function tiff(name, { width, height, data }) {
+  // A canvas may also have samples of 16 bits (`rgba-float16`), from 0 to 1.
+  if (!(data instanceof Uint8ClampedArray)) {
+    throw new DeepbreathError('unreadable-file', `${name}: its pixels are no bytes. Ask the canvas for 'rgba-unorm8'.`);
+  }
   const entries = 11;
   const bits = 8 + 2 + 12 * entries + 4; // Offset of the four depths, which do not fit into their field.
   const samples = bits + 8;

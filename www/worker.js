@@ -91,10 +91,16 @@ async function start(backend, modules) {
 async function program(backend, modules) {
   const program = modules[backend];
   if (!program) throw missing(backend);
-  /** @type {Module} */
-  const module = await import(/* webpackIgnore: true */ /* @vite-ignore */ program.script);
-  await module.default({ module_or_path: program.wasm });
-  return module;
+  try {
+    /** @type {Module} */
+    const module = await import(/* webpackIgnore: true */ /* @vite-ignore */ program.script);
+    await module.default({ module_or_path: program.wasm });
+    return module;
+  } catch (error) {
+    if (error instanceof WebAssembly.RuntimeError) throw error;
+    const { message } = /** @type {Error} */ (error);
+    throw failure('worker', `The program for ${backend} did not arrive or may not run: ${message}. Check its address and the page's policy.`);
+  }
 }
 
 /**

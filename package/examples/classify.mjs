@@ -1,13 +1,16 @@
-// Answers for image files on the command line: node classify.mjs --weights deepbreath.safetensors film.dcm other.png
-// One line of JSON for each file; exit code 2 where one could not be read.
+// Answers for image files on the command line: node classify.mjs film.dcm other.png
+// With --weights FILE by other weights than those of deepbreath-weights. One line of JSON for each file; exit code 2 where
+// one could not be read.
 
 import { parseArgs } from 'node:util';
 import { pathToFileURL } from 'node:url';
 import { Classifier, DeepbreathError } from 'deepbreath';
 
-const { values: { weights }, positionals: files } = parseArgs({ options: { weights: { type: 'string' } }, allowPositionals: true });
+const { values, positionals: files } = parseArgs({ options: { weights: { type: 'string' } }, allowPositionals: true });
+const weights = values.weights ?? (await import('deepbreath-weights').catch(() => undefined))?.weights;
 if (!weights || files.length === 0) {
-  console.error('usage: node classify.mjs --weights WEIGHTS.safetensors IMAGE..');
+  console.error('usage: node classify.mjs [--weights WEIGHTS.safetensors] IMAGE..');
+  if (!weights) console.error('Name the weights, or install them: npm install deepbreath-weights');
   process.exit(2);
 }
 

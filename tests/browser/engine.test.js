@@ -163,6 +163,40 @@ describe('requests', () => {
     assert.deepEqual(codes, ['no-weights', 'unreachable', 'unreadable-file', 'unreachable', 'closed', 'closed']);
   });
 
+  test('whatever is wrong with options, sources and files of the package is said by code', async () => {
+    const codes = await embedded(async ({ Classifier, DeepbreathError }, { weights, image, modules }) => {
+      /** @param {Promise<unknown>} work */
+      const code = (work) => work.then(() => 'answered', (error) => error instanceof DeepbreathError ? error.code : String(error));
+      const { cpu } = modules('', '');
+      const html = { script: cpu.script, wasm: new URL('blank.html', document.baseURI).href };
+      const loads = /** @type {import('../../www/client.js').LoadOptions[]} */ ([
+        {}, { weights: '' }, { weights: 'http://[' }, { weights, base: 'http://[' }, { weights, backend: /** @type {any} */ ('gpu') },
+        { weights, base: 'nowhere/' }, { weights, modules: { cpu: { ...cpu, script: 'http://localhost:1/nowhere.js' } } },
+        { weights, modules: { cpu: { ...cpu, wasm: 'nowhere.wasm' } } }, { weights, modules: { cpu: html } }, { weights, modules: {} },
+      ]);
+      const loading = [];
+      for (const options of loads) loading.push(await code(Classifier.load({ backend: 'cpu', ...options })));
+      const classifier = await Classifier.load({ weights, backend: 'cpu' });
+      const bytes = Uint8Array.from(atob(image), (letter) => letter.charCodeAt(0));
+      const gone = new ArrayBuffer(8);
+      structuredClone(gone, { transfer: [gone] });
+      const half = new ImageData(8, 8, /** @type {any} */ ({ pixelFormat: 'rgba-float16' }));
+      const sources = [gone, ...(half.data instanceof Uint8ClampedArray ? [] : [half])];
+      const reading = [];
+      for (const source of sources) reading.push(await code(classifier.classify(source)));
+      const asking = [
+        await code(classifier.classify(bytes, /** @type {any} */ ({ saliency: true, onProgress() {} }))),
+        await code(classifier.classify(bytes, /** @type {any} */ ({ salience: true }))),
+        await code(classifier.classify(new URL('data:image/png,100%'))),
+      ];
+      return { loading, reading, asking, last: await code(classifier.classify(bytes)) };
+    });
+    assert.deepEqual(codes.loading, ['no-weights', 'no-weights', 'options', 'options', 'options', 'worker', 'worker', 'worker', 'worker', 'no-module']);
+    assert.deepEqual(new Set(codes.reading), new Set(['unreadable-file']));
+    assert.deepEqual(codes.asking, ['options', 'options', 'unknown-format']);
+    assert.equal(codes.last, 'answered');
+  });
+
   test('loading is given up when its signal says so', async () => {
     const outcome = await embedded(async ({ Classifier }, { weights }) => {
       const abort = new AbortController();

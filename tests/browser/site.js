@@ -40,10 +40,10 @@ const TYPES = {
 
 /**
  * Serves a folder below a sub-path and logs every request that arrives. `blank.html` is an empty page.
- * @param {{ folder?: string, change?: (name: string, bytes: Buffer, query: string) => Buffer }} [options]
- *   `change` may alter what is sent.
+ * @param {{ folder?: string, change?: (name: string, bytes: Buffer, query: string) => Buffer, headers?: Record<string, string> }} [options]
+ *   `change` may alter what is sent; `headers` come with every file.
  */
-export async function serve({ folder = DIST, change = (_, bytes) => bytes } = {}) {
+export async function serve({ folder = DIST, change = (_, bytes) => bytes, headers = {} } = {}) {
   /** @type {string[]} */
   const served = [];
   /** @type {string[]} The same with what follows a question mark. */
@@ -59,7 +59,7 @@ export async function serve({ folder = DIST, change = (_, bytes) => bytes } = {}
     if (!bytes) return response.writeHead(404).end();
     const body = change(name, bytes, search);
     const type = TYPES[path.extname(file)] ?? 'application/octet-stream';
-    response.writeHead(200, { 'content-type': type, 'content-length': body.length }).end(body);
+    response.writeHead(200, { 'content-type': type, 'content-length': body.length, ...headers }).end(body);
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
   const address = server.address();

@@ -85,9 +85,10 @@ async function compare(context, url) {
  * @param {import('node:test').TestContext} context
  * @param {string} folder
  * @param {number} [programs] How many programs it may fetch of its own server: one is enough.
+ * @param {Record<string, string>} [headers] Of its server.
  */
-async function answersAsTrained(context, folder, programs = 1) {
-  const server = await serve({ folder });
+async function answersAsTrained(context, folder, programs = 1, headers = {}) {
+  const server = await serve({ folder, headers });
   try {
     await compare(context, server.url);
     assert.equal(server.served.filter((name) => name.endsWith('.wasm')).length, programs);
@@ -102,6 +103,18 @@ describe('a site with the package, answering as the trainer does', () => {
     cpSync(path.join(made.folder, 'node_modules/deepbreath'), path.join(folder, 'deepbreath'), { recursive: true });
     writeFileSync(path.join(folder, 'main.js'), program('', './deepbreath/client.js'));
     await answersAsTrained(context, folder);
+  });
+
+  test('isolated from other origins, and under the policy of the README, by headers of every file', async (context) => {
+    const folder = site('isolated', page('main.js'));
+    cpSync(path.join(made.folder, 'node_modules/deepbreath'), path.join(folder, 'deepbreath'), { recursive: true });
+    writeFileSync(path.join(folder, 'main.js'), `if (!crossOriginIsolated) throw new Error('not isolated');${program('', './deepbreath/client.js')}`);
+    const [, policy = ''] = /```text\n(script-src .*)\n```/.exec(readFileSync(path.join(folder, 'deepbreath/README.md'), 'utf8')) ?? [];
+    assert.match(policy, /^script-src /);
+    await answersAsTrained(context, folder, 1, {
+      'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp',
+      'content-security-policy': `default-src 'none'; ${policy}`,
+    });
   });
 
   test('with the package on another origin, as a CDN serves it', async (context) => {

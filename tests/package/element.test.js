@@ -4,13 +4,13 @@ import assert from 'node:assert/strict';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { launch, phantom, ROOT, serve } from '../browser/site.js';
-import { difference, NO_TRAINER, predicted, project, TOLERANCE } from './installed.js';
+import { becomes, launch, phantom, ROOT, serve } from '../browser/site.js';
+import { difference, NO_TRAINER, PACKAGE, predicted, project, TOLERANCE } from './installed.js';
 
 /** @typedef {import('../../www/element.js').DeepBreathElement} DeepBreathElement */
 
 /** What the package's README lists. */
-const POLICY = "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'";
+const [, POLICY = ''] = /```text\n(script-src .*)\n```/.exec(readFileSync(path.join(PACKAGE, 'README.md'), 'utf8')) ?? [];
 const AXE = readFileSync(path.join(ROOT, 'node_modules/axe-core/axe.min.js'), 'utf8');
 
 const HOST = `<!doctype html>
@@ -152,8 +152,10 @@ describe('<deep-breath>', () => {
     await page.locator('#second #file').setInputFiles({ name: 'note.txt', mimeType: 'text/plain', buffer: Buffer.from('no image') });
     await page.locator('#second #error-code', { hasText: 'unknown-format' }).waitFor();
     assert.deepEqual((await heard()).at(-1), ['second', 'error', 'unknown-format']);
+    assert.equal(await page.locator('#second #busy').innerText(), 'There is no picture to show.');
     await page.locator('#second #file').setInputFiles({ name: 'drawn.png', mimeType: 'image/png', buffer: phantom() });
     await page.locator('#second #assessment').waitFor({ timeout: 60_000 });
+    assert.equal(await page.locator('#second #busy').isVisible(), false);
     assert.deepEqual(await violations(), []);
   });
 
@@ -175,7 +177,108 @@ describe('<deep-breath>', () => {
     assert.deepEqual((await heard()).at(-1), ['third', 'error', 'unreachable']);
   });
 
-  test('an engine that no element uses is ended', async () => {
+  test('weights that come late, fail or change leave nothing of before on show', async () => {
+    const seen = await page.evaluate(async () => {
+      const main = document.querySelector('main');
+      const element = /** @type {DeepBreathElement} */ (document.createElement('deep-breath'));
+      element.id = 'fourth';
+      element.setAttribute('backend', 'cpu');
+      /** The part of the answer that is on show. */
+      const shown = () => ['waiting', 'working', 'error', 'assessment'].filter((id) => !element.shadowRoot?.getElementById(id)?.hidden).join();
+      /** @param {Promise<unknown>} work */
+      const code = (work) => work.then(() => 'done', (error) => error.code);
+      const seen = /** @type {unknown[]} */ ([await code(element.classify(new Blob()))]);
+      main?.append(element);
+      seen.push([await code(element.classifier), shown()]);
+      element.weights = await (await fetch('deepbreath.safetensors')).blob();
+      seen.push([await code(element.classifier), shown()]);
+      const film = await (await fetch('drawn.png')).blob();
+      await element.classify(film);
+      seen.push([shown(), element.assessment !== undefined]);
+      element.weights = 'http://[';
+      seen.push([shown(), element.assessment !== undefined, await code(element.classifier), shown()]);
+      // A film that comes where loading failed tries again.
+      seen.push([await code(element.classify(film)), shown()]);
+      element.weights = 'deepbreath.safetensors';
+      seen.push([await code(element.classify(film)), shown()]);
+      const moved = element.classify(film).catch((error) => error.name);
+      main?.prepend(element);
+      seen.push([await moved, shown(), await code(element.classify(film)), shown()]);
+      element.remove();
+      return seen;
+    });
+    assert.deepEqual(seen, [
+      'not-loaded', ['no-weights', 'error'], ['done', 'waiting'], ['assessment', true], ['waiting', false, 'options', 'error'],
+      ['options', 'error'], ['done', 'assessment'], ['AbortError', 'waiting', 'done', 'assessment'],
+    ]);
+    const errors = (await heard()).filter((/** @type {string[]} */ [id, type]) => id === 'fourth' && type === 'error');
+    assert.deepEqual(errors.map((/** @type {string[]} */ [, , code]) => code), ['no-weights', 'options', 'options']);
+  });
+
+  test('what was set before its module came counts, and can be changed', async () => {
+    const tab = await browser.newPage();
+    try {
+      await tab.goto(`${server.url}blank.html`);
+      const outcome = await tab.evaluate(async () => {
+        const element = /** @type {DeepBreathElement} */ (document.createElement('deep-breath'));
+        element.setAttribute('backend', 'cpu');
+        element.weights = 'nowhere.safetensors';
+        document.body.append(element);
+        // @ts-ignore: an address of the served page
+        await import('./deepbreath/element.js');
+        const first = await element.classifier.catch((error) => error.code);
+        element.weights = 'deepbreath.safetensors';
+        return [first, (await element.classifier).weights.classes.length];
+      });
+      assert.deepEqual(outcome, ['unreachable', 3]);
+    } finally {
+      await tab.close();
+    }
+  });
+
+  test('an engine that is still loading ends where nobody waits for it', { timeout: 60_000 }, async () => {
+    const tab = await browser.newPage();
+    try {
+      await tab.route('**/stalled.safetensors', () => {}); // Never answered.
+      await tab.goto(`${server.url}blank.html`);
+      const outcome = await tab.evaluate(async () => {
+        // @ts-ignore: an address of the served page
+        await import('./deepbreath/element.js');
+        const element = /** @type {DeepBreathElement} */ (document.createElement('deep-breath'));
+        element.setAttribute('weights', 'stalled.safetensors');
+        document.body.append(element);
+        const { classifier } = element;
+        element.remove();
+        return classifier.catch((error) => error.name);
+      });
+      assert.equal(outcome, 'AbortError');
+      await becomes(async () => tab.workers().length, 0, 'its worker ended');
+    } finally {
+      await tab.close();
+    }
+  });
+
+  test('files fall on it, and a word on a field in one of its slots', async () => {
+    const outcome = await page.evaluate(async () => {
+      const element = /** @type {DeepBreathElement} */ (document.querySelector('#first'));
+      /** @param {DataTransfer} dataTransfer */
+      const drop = (dataTransfer) => !element.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+      const word = new DataTransfer();
+      word.setData('text/plain', 'a word');
+      const file = new DataTransfer();
+      file.items.add(new File([await (await fetch('drawn.png')).blob()], 'dropped.png'));
+      const answered = new Promise((resolve) => element.addEventListener('assessment', ({ detail }) => resolve(detail.file), { once: true }));
+      const taken = [drop(word), drop(file), await answered];
+      const pasted = new Promise((resolve) => element.addEventListener('assessment', ({ detail }) => resolve(detail.file), { once: true }));
+      const clipboard = new DataTransfer();
+      clipboard.items.add(new File([await (await fetch('drawn.png')).blob()], 'pasted.png'));
+      element.shadowRoot?.getElementById('stage')?.dispatchEvent(new ClipboardEvent('paste', { clipboardData: clipboard, bubbles: true, composed: true }));
+      return [...taken, await pasted];
+    });
+    assert.deepEqual(outcome, [false, true, 'dropped.png', 'pasted.png']);
+  });
+
+  test('an engine that no element uses is ended', { timeout: 60_000 }, async () => {
     const ended = await page.evaluate(async () => {
       const first = /** @type {DeepBreathElement} */ (document.querySelector('#first'));
       const classifier = await first.classifier;
@@ -190,6 +293,7 @@ describe('<deep-breath>', () => {
   });
 
   test('the policy stopped nothing, and nothing was thrown', () => {
+    assert.match(POLICY, /^script-src /, 'the README lists one');
     assert.deepEqual(complaints.filter((text) => !text.includes('404')), []);
   });
 });

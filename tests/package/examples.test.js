@@ -1,6 +1,7 @@
 // The examples of the package as they are, and the page about the package.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -94,6 +95,49 @@ describe('the examples', () => {
     });
   });
 });
+
+/** What each recipe of the cookbook finds around it, and what is to be looked at after it, as code. @type {[string, string, string, unknown][]} */
+const RECIPES = [
+  ['A folder at once', "const input = { files: [film, new File(['text'], 'note.txt')] }; const { signal } = new AbortController();",
+    'rows.map(({ file, error = "answered" }) => [file, error])', [['drawn.png', 'answered'], ['note.txt', 'unknown-format']]],
+  ['Your own weights, your own classes', "const signedUrl = 'deepbreath.safetensors'; const headers = { 'x-made-up': '1' };",
+    'classifier.weights.operating_points.filter(({ name }) => name === "balanced").length === classifier.weights.classes.length', true],
+  ['Once fetched, kept', "const address = 'deepbreath.safetensors';", '[classifier.backend, await caches.has("deepbreath")]', ['cpu', true]],
+  ['Another language', '', "document.createElement('deep-breath') instanceof DeepBreathElement", true],
+  ['The film as the classifier saw it', "const file = film; const canvas = document.createElement('canvas');",
+    "[canvas.width, canvas.height, canvas.getContext('2d').getImageData(160, 150, 1, 1).data[3]]", [320, 300, 255]],
+  ['What it goes by', 'const file = film;',
+    'Math.max(...whole.findings.map(({ probability }, index) => Math.abs(probability - without.findings[index].probability))) > 0.01', true],
+  ['Where the network looked', 'const file = film;', '[values.length === width * height, typeof peak]', [true, 'number']],
+];
+
+test('the recipes of the cookbook run as they are', () => open('blank.html', async (page) => {
+  const sections = new Map(readFileSync(path.join(made.folder, 'deepbreath/COOKBOOK.md'), 'utf8').split('\n## ').map((text) => {
+    const [heading = ''] = text.split('\n');
+    return [heading, [...text.matchAll(/```js\n([^]*?)```/g)].map(([, code]) => code ?? '')];
+  }));
+  const server = sections.get('On a server') ?? [];
+  const tested = [...RECIPES.map(([heading]) => heading), 'On a server'];
+  assert.deepEqual([...sections].filter(([, codes]) => codes.length).map(([heading]) => heading).toSorted(), tested.toSorted());
+  for (const [heading, around, look, wanted] of RECIPES) {
+    const [code = '', ...more] = sections.get(heading) ?? [];
+    assert.equal(more.length, 0, heading);
+    // No import inside a function: the same by a call.
+    const inside = code.replace(/import (\{.*\}) from 'deepbreath\/element';/, "const $1 = await import(new URL('deepbreath/element.js', document.baseURI).href);");
+    const found = await page.evaluate(`(async () => {
+      const { Classifier } = await import(new URL('deepbreath/client.js', document.baseURI).href);
+      const classifier = await (globalThis.shared ??= Classifier.load({ weights: 'deepbreath.safetensors', backend: 'cpu' }));
+      const film = new File([await (await fetch('drawn.png')).blob()], 'drawn.png');
+      ${around}
+      { ${inside}
+        return ${look}; }
+    })()`);
+    assert.deepEqual(found, wanted, heading);
+  }
+  const [code = ''] = server;
+  writeFileSync(path.join(made.folder, 'server.mjs'), `import { readFileSync } from 'node:fs';\nconst bytes = readFileSync('drawn.png');\n${code}\nconsole.log(assessment.file);`);
+  assert.equal(execFileSync(process.execPath, ['server.mjs'], { cwd: made.folder, encoding: 'utf8', timeout: 60_000 }), 'upload.dcm\n');
+}));
 
 test('the page about the package is found, has guide, cookbook and types, and nothing for axe to complain about', async () => {
   const site = await serve();

@@ -84,6 +84,16 @@ describe('<deep-breath-frame>', () => {
     assert.deepEqual((await heard(3)).at(-1), ['deep-breath-frame', 'error', 'unknown-format']);
   });
 
+  test('films of one name are answered each for itself', async () => {
+    const answers = await page.locator('deep-breath-frame').evaluate(async (element) => {
+      const reader = /** @type {DeepBreathFrameElement} */ (element);
+      const film = await (await fetch('drawn.png')).blob();
+      const asked = [film, new Blob(['text']), film].map((blob) => reader.classify(blob).then(({ file }) => file, (error) => error.code));
+      return Promise.all(asked);
+    });
+    assert.deepEqual(answers, ['image', 'unknown-format', 'image']);
+  });
+
   test('speaks the language of the page around, and only that catalogue is fetched', async () => {
     const tab = await browser.newPage();
     const before = site.served.length;
@@ -128,6 +138,30 @@ describe('<deep-breath-frame>', () => {
     }
   });
 
+  test('a page that does not answer is told, and so is who asked', async () => {
+    const tab = await browser.newPage();
+    try {
+      await tab.clock.install();
+      await tab.goto(`${around.url}blank.html`);
+      await tab.evaluate(async (address) => {
+        // @ts-ignore: an address of the served page
+        await import('./node_modules/deepbreath/frame-element.js');
+        const element = /** @type {DeepBreathFrameElement} */ (document.createElement('deep-breath-frame'));
+        const scope = /** @type {any} */ (globalThis);
+        scope.outside = await element.classify(new Blob()).catch((error) => error.code);
+        scope.told = new Promise((resolve) => element.addEventListener('error', ({ detail }) => resolve(detail.code)));
+        element.setAttribute('src', address);
+        document.body.append(element);
+        scope.asked = element.classify(new Blob()).catch((error) => error.code);
+        await new Promise((resolve) => element.shadowRoot?.querySelector('iframe')?.addEventListener('load', resolve));
+      }, `${site.url}blank.html`);
+      await tab.clock.fastForward(30_000);
+      assert.deepEqual(await tab.evaluate('Promise.all([outside, told, asked])'), ['not-loaded', 'unreachable', 'unreachable']);
+    } finally {
+      await tab.close();
+    }
+  });
+
   test('an element without an address says so', async () => {
     const tab = await browser.newPage();
     try {
@@ -136,8 +170,11 @@ describe('<deep-breath-frame>', () => {
       await tab.evaluate(async () => {
         // @ts-ignore: an address of the served page
         await import('./node_modules/deepbreath/frame-element.js');
-        document.body.append(document.createElement('deep-breath-frame'));
+        const element = /** @type {DeepBreathFrameElement} */ (document.createElement('deep-breath-frame'));
+        element.addEventListener('error', ({ detail }) => (element.title = detail.code));
+        document.body.append(element);
       });
+      assert.equal(await tab.locator('deep-breath-frame').getAttribute('title'), 'options');
       assert.match(String(await thrown), /needs the address of a page/);
     } finally {
       await tab.close();

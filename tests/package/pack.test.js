@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { appendFileSync, copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -114,6 +114,21 @@ test('the example for Node.js answers as the trainer does', async (context) => {
   }
 });
 
+test('the example takes the installed weights where none are named, and says so where there are none', async () => {
+  const example = 'node_modules/deepbreath/examples/classify.mjs';
+  const { stdout } = await run(process.execPath, [example, 'drawn.png'], { cwd: made.folder });
+  assert.equal(JSON.parse(stdout).file, 'drawn.png');
+  const [here, away] = ['node_modules/deepbreath-weights', 'away'].map((name) => path.join(made.folder, name));
+  renameSync(here ?? '', away ?? '');
+  try {
+    const failed = await run(process.execPath, [example, 'drawn.png'], { cwd: made.folder }).then(() => assert.fail('it answered'), (error) => error);
+    assert.equal(failed.code, 2);
+    assert.match(failed.stderr, /^usage: .*\n.*npm install deepbreath-weights/);
+  } finally {
+    renameSync(away ?? '', here ?? '');
+  }
+});
+
 test('the example says what is wrong with a file, and ends with code 2', async () => {
   const example = 'node_modules/deepbreath/examples/classify.mjs';
   const failed = await run(process.execPath, [example, '--weights', 'deepbreath.safetensors', 'package.json', 'nowhere.dcm'], { cwd: made.folder })
@@ -145,6 +160,49 @@ test('a program that stops in Node.js is an error of its file, and the next file
   }
 });
 
+test('in Node.js every failure has a code, and what is aborted rejects with the reason of its signal', async () => {
+  const script = `import { createServer } from 'node:http';
+    import { Classifier, DeepbreathError } from 'deepbreath';
+    const say = (error) => error instanceof DeepbreathError ? error.code : error.message;
+    const stalled = createServer(() => {});
+    await new Promise((resolve) => stalled.listen(0, '127.0.0.1', resolve));
+    const address = \`http://127.0.0.1:\${stalled.address().port}/film.png\`;
+    const soon = () => {
+      const abort = new AbortController();
+      setTimeout(() => abort.abort(new Error('enough')), 50);
+      return abort.signal;
+    };
+    const gone = AbortSignal.abort(new Error('no more'));
+    const weights = 'deepbreath.safetensors';
+    const loads = [undefined, {}, { weights: 'http://[' }, { weights: '.' }, { weights: address, signal: soon() }, { weights, signal: gone }];
+    const loading = await Promise.all(loads.map((options) => Classifier.load(options).then(() => 'loaded', say)));
+    const classifier = await Classifier.load({ weights });
+    const told = (work) => work.then(() => 'answered', say);
+    const asking = [
+      await told(classifier.classify(new URL('file:///100%.png'))), await told(classifier.classify('drawn.png')),
+      await told(classifier.classify(new URL(address), { signal: soon() })), await told(classifier.classify(new URL(address), { signal: gone })),
+      await told(classifier.reduce(new URL('drawn.png', import.meta.url))),
+    ];
+    classifier.dispose();
+    stalled.closeAllConnections();
+    stalled.close();
+    console.log(JSON.stringify([loading, asking]));`;
+  writeFileSync(path.join(made.folder, 'failures.mjs'), script);
+  const { stdout } = await run(process.execPath, ['failures.mjs'], { cwd: made.folder, timeout: 60_000 });
+  const [loading, asking] = JSON.parse(stdout);
+  assert.deepEqual(loading, ['no-weights', 'no-weights', 'options', 'unreadable-file', 'enough', 'no more']);
+  assert.deepEqual(asking, ['unreadable-file', 'unreadable-file', 'enough', 'no more', 'answered']);
+  const part = project();
+  try {
+    rmSync(path.join(part.folder, 'node_modules/deepbreath/generated'), { recursive: true });
+    writeFileSync(path.join(part.folder, 'part.mjs'), `import { Classifier } from 'deepbreath';
+      console.log(await Classifier.load({ weights: 'deepbreath.safetensors' }).catch((error) => error.code));`);
+    assert.equal((await run(process.execPath, ['part.mjs'], { cwd: part.folder })).stdout, 'worker\n');
+  } finally {
+    part.remove();
+  }
+});
+
 /** Compiles files of the project as a user would. @param {Record<string, string>} sources @param {object} [options] */
 async function compile(sources, options = {}) {
   for (const [name, text] of Object.entries(sources)) writeFileSync(path.join(made.folder, name), text);
@@ -166,7 +224,7 @@ import { Classifier, DeepbreathError, type Assessment, type BackendChange, type 
 
 export async function answer(film: File, pixels: ImageData, signal: AbortSignal): Promise<Assessment> {
   const onProgress = ({ loaded, total, stage }: Progress) => console.log(loaded / total, stage);
-  const classifier = await Classifier.load({ weights: released, backend: 'auto', onProgress, signal });
+  const classifier = await Classifier.load({ weights: released, backend: 'auto', onProgress, signal, base: undefined });
   const changed = ({ detail }: CustomEvent<BackendChange>) => console.log(detail.backend, detail.reason.length);
   classifier.addEventListener('backendchange', changed, { once: true });
   classifier.addEventListener('backendchange', ({ detail: { backend, reason } }) => console.log(backend === 'cpu', reason));
@@ -199,6 +257,7 @@ export function embed(weights: Blob): DeepBreathElement {
   element.addEventListener('ready', ({ detail }) => console.log(detail.backend === 'webgpu', detail.weights.classes[0]));
   element.addEventListener('error', ({ detail }) => console.log(detail.code, detail.message));
   element.addEventListener('click', ({ clientX }) => console.log(clientX));
+  document.addEventListener('assessment', ({ detail }) => console.log(detail.refused));
   // @ts-expect-error: an answer is no word
   element.addEventListener('assessment', ({ detail }: CustomEvent<string>) => console.log(detail));
   // @ts-expect-error: an error has no such field
@@ -242,7 +301,7 @@ test('the types are those of real answers: no field more, none less', async () =
 });
 
 test('the table of codes lists every code that is thrown, and no other', () => {
-  const sources = ['src/error.rs', 'src/web.rs', ...['backend', 'client', 'engine', 'fetch', 'node', 'programs', 'source', 'worker'].map((name) => `www/${name}.js`)]
+  const sources = ['src/error.rs', 'src/web.rs', ...['backend', 'client', 'element', 'engine', 'engines', 'fetch', 'frame-element', 'loader/assets', 'node', 'programs', 'source', 'worker'].map((name) => `www/${name}.js`)]
     .map((name) => readFileSync(path.join(ROOT, name), 'utf8')).join('\n');
   const thrown = new Set([...sources.matchAll(/(?:(?:DeepbreathError|EngineLost|failure)\(|=> |code: )['"]([a-z]+(?:-[a-z]+)*)['"]/g)].map(([, code]) => code));
   const table = readFileSync(path.join(PACKAGE, 'README.md'), 'utf8').split('| code | what happened |')[1]?.split('\n\n')[0] ?? '';

@@ -22,7 +22,7 @@ export class Host {
   #line;
   /** @type {FromApplication | undefined} What a line that comes later still has to hear. */
   #state;
-  /** @type {Map<string, number>} Films that were handed in, by name. */
+  /** @type {Map<string, number[]>} Films that were handed in and have no answer yet, by name, in order: so they are read. */
   #asked = new Map();
 
   /** @param {MessagePort} line */
@@ -31,7 +31,7 @@ export class Host {
     line.addEventListener('message', ({ data }) => {
       const { kind, id, file } = /** @type {ToApplication} */ (data);
       if (kind !== 'classify' || !(file instanceof File)) return;
-      this.#asked.set(file.name, id);
+      this.#asked.set(file.name, [...(this.#asked.get(file.name) ?? []), id]);
       choose(file);
     });
     line.start();
@@ -70,8 +70,9 @@ export class Host {
   /** Which request of the page around is done with this. @param {Source} source */
   #idOf(source) {
     const name = source instanceof File ? source.name : '';
-    const id = this.#asked.get(name);
-    this.#asked.delete(name);
+    const [id, ...later] = this.#asked.get(name) ?? [];
+    if (later.length) this.#asked.set(name, later);
+    else this.#asked.delete(name);
     return id;
   }
 
