@@ -44,7 +44,8 @@ test('npm packs exactly these files, and would publish them', () => {
   const programs = ['cpu', 'webgpu'];
   const wanted = [
     ...modules.flatMap((name) => [`${name}.js`, `${name}.d.ts`]).filter((name) => !/^node.*\.d\.ts$/.test(name)),
-    ...programs.flatMap((name) => ['deepbreath.d.ts', 'deepbreath.js', 'deepbreath_bg.wasm'].map((file) => `generated/${name}/${file}`)),
+    'generated/cpu/deepbreath.d.ts',
+    ...programs.flatMap((name) => ['deepbreath.js', 'deepbreath_bg.wasm'].map((file) => `generated/${name}/${file}`)),
     'CHANGELOG.md', 'COOKBOOK.md', 'LICENSE-APACHE', 'app/host.d.ts', 'events.d.ts', 'LICENSE-MIT', 'NOTICE', 'README.md', 'deep-breath.d.ts', 'deep-breath-frame.d.ts',
     ...['classify.mjs', 'plain.html', 'react.jsx', 'ten-lines.html'].map((name) => `examples/${name}`), 'package.json',
   ];

@@ -15,7 +15,9 @@ use crate::web::{self, MODULES};
 const ENTRIES: [&str; 6] = ["client.js", "element.js", "frame-element.js", "node.js", "node-worker.js", "worker.js"];
 
 /// The files of one program.
-const PROGRAM: [&str; 3] = ["deepbreath.js", "deepbreath.d.ts", "deepbreath_bg.wasm"];
+const PROGRAM: [&str; 2] = ["deepbreath.js", "deepbreath_bg.wasm"];
+/// The types of an answer, those of either program.
+const TYPES: &str = "generated/cpu/deepbreath.d.ts";
 
 /// The package of the weights: its folder in the repository and in the target folder.
 const WEIGHTS: &str = "package-weights";
@@ -41,9 +43,8 @@ pub(crate) fn assemble(place: &Place) -> Result<PathBuf> {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     }
     copy_program(place, &folder)?;
-    for (name, _) in MODULES {
-        plain_types(&folder.join("generated").join(name).join("deepbreath.d.ts"))?;
-    }
+    copy(&place.root.join("www").join(TYPES), &folder.join(TYPES))?;
+    plain_types(&folder.join(TYPES))?;
     for file in ["LICENSE-MIT", "LICENSE-APACHE", "NOTICE", "CHANGELOG.md"] {
         copy(&place.root.join(file), &folder.join(file))?;
     }
