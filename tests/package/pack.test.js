@@ -301,6 +301,11 @@ test('the types are those of real answers: no field more, none less', async () =
   assert.match(await compile({ 'less.ts': source.replace(/"backend":"cpu",/, '') }), /backend/);
 });
 
+test('the types of the classifier on the page for developers are those of the package', () => {
+  const [shown, packed] = [path.join(ROOT, 'package'), PACKAGE].map((folder) => readFileSync(path.join(folder, 'client.d.ts'), 'utf8'));
+  assert.equal(shown, packed, 'copy client.d.ts of the package to package/client.d.ts');
+});
+
 test('the table of codes lists every code that is thrown, and no other', () => {
   const sources = ['src/error.rs', 'src/web.rs', ...['backend', 'client', 'element', 'engine', 'engines', 'fetch', 'frame-element', 'loader/assets', 'node', 'programs', 'source', 'worker'].map((name) => `www/${name}.js`)]
     .map((name) => readFileSync(path.join(ROOT, name), 'utf8')).join('\n');

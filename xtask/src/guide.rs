@@ -1,4 +1,5 @@
-//! The page for developers: the package's README and cookbook, and the types of the answer, as they are in the repository.
+//! The page for developers: the package's README and cookbook, and the types of the classifier and of the answer, as they
+//! are in the repository.
 
 use std::fs;
 use std::path::Path;
@@ -9,8 +10,12 @@ use crate::card;
 use crate::run::Place;
 
 /// What the page is made of, with the heading that it gets here; the README's own headings stay.
-const PARTS: [(&str, &str); 3] =
-    [("", "package/README.md"), ("Cookbook", "package/COOKBOOK.md"), ("Types of the answer", "src/web.d.ts")];
+const PARTS: [(&str, &str); 4] = [
+    ("", "package/README.md"),
+    ("Cookbook", "package/COOKBOOK.md"),
+    ("Types of the classifier", "package/client.d.ts"),
+    ("Types of the answer", "src/web.d.ts"),
+];
 /// Where it goes in `embed.html`.
 const MARK: &str = "<!-- GUIDE -->";
 
