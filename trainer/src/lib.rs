@@ -43,6 +43,7 @@ pub mod report;
 pub mod sampler;
 pub mod soup;
 pub mod spoilt;
+pub mod surroundings;
 pub mod svg;
 pub mod tables;
 pub mod tensors;

@@ -29,6 +29,9 @@ pub struct Recipe {
     pub dropout: f64,
     /// Strength of mix-up, the `a` of Beta(a, a), see [`crate::batch::Batch::mix`]; 0 for none.
     pub mixup: f64,
+    /// Part of the views that show a film's lungs in another film's surroundings, see [`crate::surroundings`]; the other
+    /// film is one of the same step.
+    pub swapped_surroundings: f64,
     /// Blocks, counted from the stem, that keep their ImageNet weights, and the stem with them; 0 trains everything.
     /// The early layers hold most of the maps' values and so most of the time, and change least.
     pub frozen_blocks: usize,
@@ -128,6 +131,7 @@ impl Default for Recipe {
             label_smoothing: 0.05,
             dropout: 0.2,
             mixup: 0.0,
+            swapped_surroundings: 0.0,
             frozen_blocks: 0,
             norms: Norms::Batch,
             sharpness: 0.05,
@@ -183,7 +187,7 @@ impl Recipe {
         let Self { head, augmentation: views, .. } = self;
         let (half_open, closed) = ((0.0, 1.0, false), (0.0, 1.0, true));
         let (not_negative, positive) = ((0.0, f64::MAX, true), (f64::MIN_POSITIVE, f64::MAX, true));
-        let rules: [(&'static str, f64, (f64, f64, bool)); 22] = [
+        let rules: [(&'static str, f64, (f64, f64, bool)); 23] = [
             ("batch", self.batch as f64, (1.0, f64::MAX, true)),
             ("learning_rate", self.learning_rate, positive),
             ("warm_up", self.warm_up, half_open),
@@ -191,6 +195,7 @@ impl Recipe {
             ("label_smoothing", self.label_smoothing.into(), half_open),
             ("dropout", self.dropout, half_open),
             ("mixup", self.mixup, (0.0, 100.0, true)),
+            ("swapped_surroundings", self.swapped_surroundings, closed),
             ("sharpness", self.sharpness, not_negative),
             ("averaging", self.averaging.into(), half_open),
             ("shared_sources", self.shared_sources, positive),

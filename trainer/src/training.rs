@@ -13,6 +13,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use deepbreath::model::{FEATURES, Model, ModelConfig, NamedTensors, NormMode, pool};
 use deepbreath::preprocess::{ModelInput, SIDE};
 use indicatif::{ProgressBar, ProgressStyle};
+use rand::RngExt;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -26,6 +27,7 @@ use crate::parallel::Shares;
 use crate::plots::{EpochRecord, training_curves};
 use crate::recipe::{NORM_MOMENTUM, Norms, Recipe};
 use crate::sampler::{Sampler, stream};
+use crate::surroundings::swap_surroundings;
 use crate::train::RunRecord;
 use crate::validation::{EpochMetrics, Validation, append_metrics};
 use crate::{head, inference, tensors};
@@ -207,7 +209,13 @@ impl Run<'_> {
         let spread = self.recipe.label_smoothing / classes as f32;
         let view = |(row, film): (usize, &usize)| -> Result<Vec<f32>> {
             let mut random = stream(self.seed, [3, epoch, (position + row) as u64]);
-            let view = self.recipe.augmentation.apply(&cache.plane(*film)?, STORED_SIDE, &mut random);
+            let mut plane = cache.plane(*film)?;
+            // No draw where the recipe has no use for it: other recipes' numbers stay as they were.
+            if self.recipe.swapped_surroundings > 0.0 && random.random_bool(self.recipe.swapped_surroundings) {
+                let other = films[random.random_range(0..films.len())];
+                plane = swap_surroundings(&plane, &cache.plane(other)?, STORED_SIDE);
+            }
+            let view = self.recipe.augmentation.apply(&plane, STORED_SIDE, &mut random);
             Ok(ModelInput::from_plane(view).values)
         };
         let views: Vec<Vec<f32>> = films.par_iter().enumerate().map(view).collect::<Result<_>>()?;
