@@ -3,6 +3,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
+import { dispatches } from './dispatches.js';
 import { DIST, launch, phantom, ready, serve, SOURCES } from './site.js';
 
 const RUNS = Number(process.argv[2] ?? 20);
@@ -88,4 +89,17 @@ try {
   site.close();
   sources.close();
   bench.close();
+}
+
+const all = await dispatches(process.env.DEEPBREATH_BENCH ?? '');
+console.log(`one film on WebGPU: ${all.length} dispatches`);
+/** @type {Map<string, { runs: number, groups: number }>} */
+const programs = new Map();
+for (const { program, groups } of all) {
+  const sum = programs.get(program) ?? { runs: 0, groups: 0 };
+  const product = groups.split(' x ').reduce((product, side) => product * Number(side), 1);
+  programs.set(program, { runs: sum.runs + 1, groups: sum.groups + product });
+}
+for (const [program, { runs, groups }] of [...programs].sort(([, a], [, b]) => b.runs - a.runs)) {
+  console.log(`${String(runs).padStart(5)} x ${program}, ${groups} workgroups in all`);
 }

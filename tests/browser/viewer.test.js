@@ -101,6 +101,18 @@ describe('the lightbox', () => {
     assert.ok(Math.abs(film.width / film.height - 320 / 300) < 0.01, 'its shape is kept');
   });
 
+  test('no words lie on the film, whose corners may hold a side marker', async () => {
+    for (const width of [360, 1280]) {
+      await page.setViewportSize({ width, height: 900 });
+      for (const id of ['#caption', '#readout']) {
+        await becomes(async () => {
+          const [film, words] = [await sheet(), await app.locator(id).boundingBox()];
+          return !!words && words.y + words.height <= film.y + 1;
+        }, true, `${id} at ${width} pixels`);
+      }
+    }
+  });
+
   test('dragging changes window and level, and reset brings the film back', async () => {
     await drag({ x: 0, y: -80 });
     await becomes(() => app.locator('#brightness').inputValue(), (value) => Number(value) > 10, 'upwards is brighter');

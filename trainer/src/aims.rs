@@ -53,10 +53,12 @@ fn auroc(report: &CrossValidationReport, source: &str, pair: &str) -> Estimate {
     fold.and_then(|fold| fold.auroc.get(pair)).copied().unwrap_or_default()
 }
 
-/// What was trained on each fold, in words, from the command that made the report.
+/// What was trained on each fold, in words.
 pub fn network(report: &CrossValidationReport) -> String {
-    let head_only = report.pooled.protocol.command.contains("--head-only");
-    if head_only { "the same kind of network on frozen features".into() } else { "the same recipe".into() }
+    match &report.recipe {
+        Some(recipe) => format!("the same network, trained anew by the recipe `{recipe}`"),
+        None => "the same kind of network on frozen features".into(),
+    }
 }
 
 /// Every aim with its figure and the verdict.

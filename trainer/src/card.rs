@@ -16,9 +16,9 @@ use crate::audit::report::{AuditReport, Seen};
 use crate::audit::views::View;
 use crate::bootstrap::Estimate;
 use crate::cli::CardArgs;
-use crate::cross_validate::ablation::Ablation;
+use crate::cross_validate::{ablation::Ablation, trivial};
 use crate::dataset::write_whole;
-use crate::output::{Baseline, CrossValidationReport};
+use crate::output::CrossValidationReport;
 use crate::report::Report;
 use crate::tables::{self, Cell, Table};
 use crate::tutorial::report::TutorialReport;
@@ -255,25 +255,17 @@ fn left_out_table(report: &CrossValidationReport) -> Table {
     let mut table = Table::new(["left out", "films", "pair", "AUROC", "trivial features"]);
     for fold in &report.folds {
         for (pair, auroc) in &fold.auroc {
-            let name = format!("trivial features, {} left out: AUROC {pair}", fold.name);
-            let trivial = report.baselines.iter().find(|baseline| baseline.name.starts_with(&name));
+            let trivial = report.baseline(trivial::METHOD, Some(&fold.name), &format!("AUROC {pair}"));
             table.rows.push(vec![
                 Cell::text(fold.name.replace('+', " + ")),
                 Cell::Count(fold.n),
                 Cell::text(pair),
                 Cell::Figure(*auroc),
-                Cell::text(trivial.map_or("-".into(), |trivial| with_interval(trivial, &name))),
+                Cell::Figure(trivial.unwrap_or_default()),
             ]);
         }
     }
     table
-}
-
-/// A figure to compare with; its interval ends its name, which begins with `name`.
-fn with_interval(baseline: &Baseline, name: &str) -> String {
-    let interval = baseline.name.strip_prefix(name).unwrap_or_default().trim_start_matches([' ', '(']);
-    let interval = interval.trim_start_matches("95 %: ");
-    if interval.is_empty() { format!("{:.3}", baseline.value) } else { format!("{:.3} ({interval}", baseline.value) }
 }
 
 /// What the audit found, and its alarms.
@@ -315,13 +307,8 @@ fn chosen(ablation: Option<&Ablation>) -> String {
 /// What papers and tutorials report, beside what their protocols give here.
 fn published(darkcovidnet: &[CrossValidationReport; 2], tutorial: &TutorialReport) -> Table {
     let mut table = Table::new(["protocol", "figure", "published", "here", "without lungs"]);
-    let trivial = |report: &CrossValidationReport, name: &str| {
-        let name = format!("trivial features, {name}");
-        let name = name.trim_end_matches(" (");
-        let found = report.baselines.iter().find(|baseline| {
-            baseline.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(" ("))
-        });
-        found.map_or("-".to_owned(), |baseline| with_interval(baseline, name))
+    let trivial = |report: &CrossValidationReport, figure: &str| {
+        Cell::Figure(report.baseline(trivial::METHOD, None, figure).unwrap_or_default()).plain()
     };
     for (report, folds) in darkcovidnet.iter().zip(["by image, as published", "by patient"]) {
         let by_image = folds != "by patient";
@@ -331,7 +318,7 @@ fn published(darkcovidnet: &[CrossValidationReport; 2], tutorial: &TutorialRepor
             let cells = [Cell::text(figure), Cell::text(published), Cell::Figure(here), Cell::text(trivial)];
             table.rows.push([Cell::text(&protocol)].into_iter().chain(cells).collect());
         };
-        row("accuracy, 3 labels", "0.870", report.pooled.accuracy, trivial(report, "accuracy ("));
+        row("accuracy, 3 labels", "0.870", report.pooled.accuracy, trivial(report, "accuracy"));
         let pair = "covid/normal";
         let binary = report.binary_accuracy.get(pair).copied().unwrap_or_default();
         row(&format!("accuracy, {pair}"), "0.981", binary, trivial(report, &format!("accuracy between {pair}")));

@@ -18,10 +18,11 @@ use deepbreath::preprocess::PREPROCESSING;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
+use crate::bootstrap::Estimate;
 use crate::cli::CrossValidateArgs;
 use crate::dataset::{Film, Manifest, hex};
 use crate::metrics::Prediction;
-use crate::output::{Baseline, CrossValidationReport};
+use crate::output::{Baseline, CrossValidationReport, FoldReport};
 use crate::recipe::Recipe;
 use crate::report::Protocol;
 use crate::train::{device, stop_on_interrupt};
@@ -68,9 +69,10 @@ pub fn run(args: &CrossValidateArgs) -> Result<()> {
     let of = |part: fn(&FoldResult) -> &Vec<Prediction>| -> Vec<(String, Vec<Prediction>)> {
         results.iter().map(|result| (result.name.clone(), part(result).clone())).collect()
     };
-    let trivial = CrossValidationReport::new(&of(|r| &r.trivial), &manifest.classes, Vec::new(), protocol.clone())?;
+    let trivial = CrossValidationReport::new(&of(|r| &r.trivial), &manifest.classes, (None, Vec::new()), protocol.clone())?;
     let baselines = baselines(&trivial, args.leave_one_source_out);
-    let report = CrossValidationReport::new(&of(|r| &r.predictions), &manifest.classes, baselines, protocol)?;
+    let trained = (!args.head_only).then(|| recipe.name.clone());
+    let report = CrossValidationReport::new(&of(|r| &r.predictions), &manifest.classes, (trained, baselines), protocol)?;
     let all: Vec<Prediction> = results.into_iter().flat_map(|result| result.predictions).collect();
     report.write(&all, &args.out)?;
     println!("\n{}\nreport: {}", report.terminal_table(), args.out.join("cross-validation.html").display());
@@ -113,33 +115,27 @@ fn protocol(args: &CrossValidateArgs, manifest: &Manifest, recipe: &Recipe, spli
 
 /// The figures of the trivial features that stand beside those of the network.
 fn baselines(trivial: &CrossValidationReport, by_source: bool) -> Vec<Baseline> {
-    let mut rows = Vec::new();
-    let mut add = |what: String, estimate: &crate::bootstrap::Estimate| {
-        let interval = estimate.low.zip(estimate.high);
-        let interval = interval.map_or(String::new(), |(low, high)| format!(" (95 %: {low:.3} to {high:.3})"));
-        rows.extend(
-            estimate.value.map(|value| Baseline { name: format!("trivial features, {what}{interval}"), value }),
-        );
+    let row = |fold: Option<&str>, figure: String, value: &Estimate| {
+        value.value?;
+        Some(Baseline { method: trivial::METHOD.into(), fold: fold.map(str::to_owned), figure, value: *value })
     };
     if by_source {
-        for fold in &trivial.folds {
-            add(format!("{} left out: accuracy", fold.name), &fold.accuracy);
-            for (pair, auroc) in &fold.auroc {
-                add(format!("{} left out: AUROC {pair}", fold.name), auroc);
-            }
-        }
-        return rows;
+        let of_fold = |fold: &FoldReport| -> Vec<Option<Baseline>> {
+            let aurocs = fold.auroc.iter().map(|(pair, auroc)| row(Some(&fold.name), format!("AUROC {pair}"), auroc));
+            [row(Some(&fold.name), "accuracy".into(), &fold.accuracy)].into_iter().chain(aurocs).collect()
+        };
+        return trivial.folds.iter().flat_map(of_fold).flatten().collect();
     }
-    add("accuracy".into(), &trivial.pooled.accuracy);
-    add("balanced accuracy".into(), &trivial.pooled.balanced_accuracy);
-    add("macro AUROC".into(), &trivial.pooled.macro_auroc);
-    for (pair, auroc) in &trivial.pooled.auroc {
-        add(format!("AUROC {pair}"), auroc);
-    }
-    for (pair, accuracy) in &trivial.binary_accuracy {
-        add(format!("accuracy between {pair}"), accuracy);
-    }
-    rows
+    let pooled = &trivial.pooled;
+    let plain = [
+        ("accuracy", &pooled.accuracy),
+        ("balanced accuracy", &pooled.balanced_accuracy),
+        ("macro AUROC", &pooled.macro_auroc),
+    ];
+    let plain = plain.into_iter().map(|(name, value)| row(None, name.into(), value));
+    let aurocs = pooled.auroc.iter().map(|(pair, auroc)| row(None, format!("AUROC {pair}"), auroc));
+    let binary = trivial.binary_accuracy.iter().map(|(pair, share)| row(None, format!("accuracy between {pair}"), share));
+    plain.chain(aurocs).chain(binary).flatten().collect()
 }
 
 /// Everything that all folds share.

@@ -68,6 +68,8 @@ pub struct CrossValidationReport {
     /// As in [`FoldReport::binary_accuracy`], all held-out films together.
     #[serde(default)]
     pub binary_accuracy: BTreeMap<String, Estimate>,
+    /// The recipe that trained all weights of each fold's network; none for a head on frozen features.
+    pub recipe: Option<String>,
     /// What others or simpler methods reach.
     pub baselines: Vec<Baseline>,
 }
@@ -93,13 +95,17 @@ pub struct FoldReport {
     pub binary_accuracy: BTreeMap<String, Estimate>,
 }
 
-/// A figure to compare with, for example a paper's accuracy.
+/// A figure to compare with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
-    /// What and whose it is, with the figure's name.
-    pub name: String,
+    /// Whose it is, for example `trivial features`.
+    pub method: String,
+    /// The fold that it was measured on; none for all held-out films together.
+    pub fold: Option<String>,
+    /// Its name as in a table, for example `AUROC covid/normal`.
+    pub figure: String,
     /// The figure.
-    pub value: f64,
+    pub value: Estimate,
 }
 
 impl CrossValidationReport {
@@ -111,7 +117,7 @@ impl CrossValidationReport {
     pub fn new(
         folds: &[(String, Vec<Prediction>)],
         classes: &[String],
-        baselines: Vec<Baseline>,
+        (recipe, baselines): (Option<String>, Vec<Baseline>),
         protocol: Protocol,
     ) -> Result<CrossValidationReport> {
         let all: Vec<Prediction> = folds.iter().flat_map(|(_, fold)| fold.clone()).collect();
@@ -149,7 +155,7 @@ impl CrossValidationReport {
             let values: Vec<f64> = folds.iter().filter_map(figure).collect();
             across_folds.extend(summary(&values).map(|mean| (format!("binary_accuracy {pair}"), mean)));
         }
-        Ok(CrossValidationReport { protocol: protocol.split, folds, across_folds, pooled, binary_accuracy, baselines })
+        Ok(CrossValidationReport { protocol: protocol.split, folds, across_folds, pooled, binary_accuracy, recipe, baselines })
     }
 
     /// One row per fold, and one of means.
@@ -192,11 +198,18 @@ impl CrossValidationReport {
     }
 
     fn compared(&self) -> Table {
-        let mut table = Table::new(["to compare with", "value"]);
-        for Baseline { name, value } in &self.baselines {
-            table.rows.push(vec![Cell::text(name), Cell::text(format!("{value:.4}"))]);
+        let mut table = Table::new(["to compare with", "fold", "figure", "value"]);
+        for Baseline { method, fold, figure, value } in &self.baselines {
+            let fold = fold.as_deref().unwrap_or("all");
+            table.rows.push(vec![Cell::text(method), Cell::text(fold), Cell::text(figure), Cell::Figure(*value)]);
         }
         table
+    }
+
+    /// A figure to compare with, of a fold or of all held-out films together.
+    pub fn baseline(&self, method: &str, fold: Option<&str>, figure: &str) -> Option<Estimate> {
+        let wanted = |b: &&Baseline| b.method == method && b.fold.as_deref() == fold && b.figure == figure;
+        self.baselines.iter().find(wanted).map(|baseline| baseline.value)
     }
 
     /// The report for a terminal.

@@ -122,9 +122,9 @@ fn the_left_out_source_is_never_learned_from() {
     assert_eq!(report.folds[0].auroc.len(), 3);
     assert!(report.protocol.contains("whatever their split"), "{}", report.protocol);
     // The thumbnail sees the spot, and both sources put it at the same height.
-    let row = report.baselines.iter().find(|row| row.name.contains("a left out: accuracy")).unwrap();
-    assert!(row.value > 0.9, "{row:?}");
-    assert!(report.baselines.iter().any(|row| row.name.contains("b left out: AUROC covid/normal")));
+    let row = report.baseline("trivial features", Some("a"), "accuracy").unwrap();
+    assert!(row.value.unwrap() > 0.9, "{row:?}");
+    assert!(report.baseline("trivial features", Some("b"), "AUROC covid/normal").is_some());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use std::time::Instant;
-use trainer::bootstrap::Bootstrap;
+use trainer::bootstrap::{Bootstrap, Estimate};
 use trainer::calibrate::operating_points;
 use trainer::conformal;
 use trainer::failures;
@@ -307,8 +307,11 @@ fn cross_validation_is_written_and_read_back() {
     let films = films(200);
     let folds: Vec<(String, Vec<Prediction>)> =
         (0..5).map(|fold| ((fold + 1).to_string(), films[fold * 40..][..40].to_vec())).collect();
-    let baselines = vec![Baseline { name: "DarkCovidNet, accuracy (paper)".into(), value: 0.8702 }];
-    let report = CrossValidationReport::new(&folds, &classes(), baselines, protocol()).unwrap();
+    let value = Estimate { value: Some(0.8702), ..Estimate::default() };
+    let paper = Baseline { method: "DarkCovidNet (paper)".into(), fold: None, figure: "accuracy".into(), value };
+    let report = CrossValidationReport::new(&folds, &classes(), (Some("default".into()), vec![paper]), protocol()).unwrap();
+    assert_eq!(report.baseline("DarkCovidNet (paper)", None, "accuracy"), Some(value));
+    assert_eq!(report.baseline("DarkCovidNet (paper)", Some("1"), "accuracy"), None);
     assert_eq!((report.folds.len(), report.pooled.n), (5, 200));
     let mean: f64 = report.folds.iter().filter_map(|fold| fold.accuracy.value).sum::<f64>() / 5.0;
     assert!((report.across_folds["accuracy"].mean - mean).abs() < 1e-12);
@@ -324,10 +327,10 @@ fn cross_validation_is_written_and_read_back() {
     let [before, after] = [&report, &back].map(|report| serde_json::to_value(report).unwrap());
     assert!(same(&before, &after), "round trip");
     let html = std::fs::read_to_string(dir.path().join("cross-validation.html")).unwrap();
-    assert!(html.contains("DarkCovidNet, accuracy (paper)") && html.contains("0.8702"));
-    assert!(report.terminal_table().contains("0.8702"));
+    assert!(html.contains("DarkCovidNet (paper)") && html.contains("0.870"));
+    assert!(report.terminal_table().contains("0.870"));
     let empty = [("6".to_string(), Vec::new()), folds[0].clone()];
-    let error = CrossValidationReport::new(&empty, &classes(), Vec::new(), protocol()).unwrap_err();
+    let error = CrossValidationReport::new(&empty, &classes(), (None, Vec::new()), protocol()).unwrap_err();
     assert!(format!("{error:#}").contains("fold 6"), "{error:#}");
 }
 

@@ -13,6 +13,8 @@ const CORNER: usize = 8;
 const BORDER: usize = 16;
 /// Grey values up to this count as black, from `1 - BLACK` on as white: ten grey levels of 256, for JPEG's noise.
 const BLACK: f32 = 10.0 / 255.0;
+/// Their name in reports.
+pub const METHOD: &str = "trivial features";
 /// In words, for reports.
 pub const DESCRIPTION: &str = "Trivial features: mean and spread of the grey values, four corners, border, share of \
     black and of white, 8x8 thumbnail; no shape, no network. The same folds, the same logistic regression.";
