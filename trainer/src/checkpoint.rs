@@ -65,6 +65,17 @@ impl Checkpoint {
         write().with_context(|| format!("cannot write the checkpoint in {}", run.display()))
     }
 
+    /// The running average of the weights of `run`, unfolded, as it stood last.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read.
+    pub fn average(run: &Path) -> Result<NamedTensors> {
+        let [current, _, old] = dirs(run);
+        let dir = [current, old].into_iter().find(|dir| dir.exists());
+        let dir = dir.with_context(|| format!("{} has no checkpoint to go on from", run.display()))?;
+        tensors::read(&dir.join("average.safetensors"))
+    }
+
     /// Reads the checkpoint of `run` and the state of `optimizer`; `None` if there is none yet.
     ///
     /// # Errors

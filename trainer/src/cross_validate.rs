@@ -69,10 +69,12 @@ pub fn run(args: &CrossValidateArgs) -> Result<()> {
     let of = |part: fn(&FoldResult) -> &Vec<Prediction>| -> Vec<(String, Vec<Prediction>)> {
         results.iter().map(|result| (result.name.clone(), part(result).clone())).collect()
     };
-    let trivial = CrossValidationReport::new(&of(|r| &r.trivial), &manifest.classes, (None, Vec::new()), protocol.clone())?;
+    let trivial =
+        CrossValidationReport::new(&of(|r| &r.trivial), &manifest.classes, (None, Vec::new()), protocol.clone())?;
     let baselines = baselines(&trivial, args.leave_one_source_out);
     let trained = (!args.head_only).then(|| recipe.name.clone());
-    let report = CrossValidationReport::new(&of(|r| &r.predictions), &manifest.classes, (trained, baselines), protocol)?;
+    let report =
+        CrossValidationReport::new(&of(|r| &r.predictions), &manifest.classes, (trained, baselines), protocol)?;
     let all: Vec<Prediction> = results.into_iter().flat_map(|result| result.predictions).collect();
     report.write(&all, &args.out)?;
     println!("\n{}\nreport: {}", report.terminal_table(), args.out.join("cross-validation.html").display());
@@ -134,7 +136,8 @@ fn baselines(trivial: &CrossValidationReport, by_source: bool) -> Vec<Baseline> 
     ];
     let plain = plain.into_iter().map(|(name, value)| row(None, name.into(), value));
     let aurocs = pooled.auroc.iter().map(|(pair, auroc)| row(None, format!("AUROC {pair}"), auroc));
-    let binary = trivial.binary_accuracy.iter().map(|(pair, share)| row(None, format!("accuracy between {pair}"), share));
+    let binary =
+        trivial.binary_accuracy.iter().map(|(pair, share)| row(None, format!("accuracy between {pair}"), share));
     plain.chain(aurocs).chain(binary).flatten().collect()
 }
 

@@ -155,7 +155,15 @@ impl CrossValidationReport {
             let values: Vec<f64> = folds.iter().filter_map(figure).collect();
             across_folds.extend(summary(&values).map(|mean| (format!("binary_accuracy {pair}"), mean)));
         }
-        Ok(CrossValidationReport { protocol: protocol.split, folds, across_folds, pooled, binary_accuracy, recipe, baselines })
+        Ok(CrossValidationReport {
+            protocol: protocol.split,
+            folds,
+            across_folds,
+            pooled,
+            binary_accuracy,
+            recipe,
+            baselines,
+        })
     }
 
     /// One row per fold, and one of means.

@@ -120,7 +120,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             manifest_digest: record.manifest_digest.clone(),
             seed: record.seed,
             commit,
-            recipe: record.recipe.name.clone(),
+            recipe: record.recipes(),
             date,
             data: data_sources(&learned),
         },

@@ -41,33 +41,36 @@ fn record(members: Vec<RunRecord>) -> Result<RunRecord> {
             member.manifest_digest == first.manifest_digest && member.classes == first.classes,
             "the runs were trained on other manifests or findings: average runs of one data set"
         );
+        ensure!(member.after == first.after, "the runs went on from other runs");
         ensure!(member.init == first.init, "the runs started from {} and {}", first.init, member.init);
         ensure!(
             member.recipe.norms == first.recipe.norms,
             "the runs used other batch norm statistics (`norms`): their mean is no network"
         );
     }
-    let name = members.iter().map(|member| format!("{} (seed {})", member.recipe.name, member.seed));
+    let name = members.iter().map(|member| format!("{} (seed {})", member.recipes(), member.seed));
     let name = format!("average of {}", Vec::from_iter(name).join(", "));
     let recipe = crate::recipe::Recipe { name, ..first.recipe.clone() };
     Ok(RunRecord { recipe, members, ..first })
 }
 
-/// Checks that no member learned from films that another was to be tested on, as happens where each seed draws a split
-/// of its own.
-fn same_split(record: &RunRecord) -> Result<()> {
+/// Checks that runs of these `seeds` on the manifests of `record` have its split: else what one is to be tested on,
+/// another learned from, as happens where each seed draws a split of its own.
+///
+/// # Errors
+/// If a split differs, or a manifest cannot be read.
+pub(crate) fn same_split(record: &RunRecord, seeds: impl IntoIterator<Item = u64>) -> Result<()> {
     let split = |seed: u64| -> Result<Vec<Option<Split>>> {
         let mut manifest = Manifest::read(&record.manifests)?;
         manifest.split_by_patient(seed);
         Ok(manifest.films.iter().map(|film| film.split).collect())
     };
-    for member in record.members.iter().filter(|member| member.seed != record.seed) {
+    for seed in seeds.into_iter().filter(|seed| *seed != record.seed) {
         ensure!(
-            split(member.seed)? == split(record.seed)?,
-            "the manifest leaves the split to the seed, and the runs have seeds {} and {}: what one was to be tested on, \
-             another learned from. Average runs of a manifest with a whole split column",
-            record.seed,
-            member.seed
+            split(seed)? == split(record.seed)?,
+            "the manifest leaves the split to the seed, and the runs have seeds {} and {seed}: what one was to be tested on, \
+             another learned from. Use a manifest with a whole split column",
+            record.seed
         );
     }
     Ok(())
@@ -81,7 +84,7 @@ pub fn run(args: &AverageArgs) -> Result<()> {
     let records = args.runs.iter().map(|run| RunRecord::read(run)).collect::<Result<_>>()?;
     let record = record(records)?;
     let members = args.runs.iter().map(|run| best(run)).collect::<Result<Vec<_>>>()?;
-    same_split(&record)?;
+    same_split(&record, record.members.iter().map(|member| member.seed))?;
     let mean = mean(&members)?;
     // A run that is there is replaced by the same average only.
     record.keep(&args.out)?;
@@ -130,6 +133,7 @@ mod tests {
             classes: vec!["a".into(), "b".into()],
             init: "init".into(),
             version: String::new(),
+            after: None,
             members: Vec::new(),
         };
         use crate::recipe::Norms::{Batch, Frozen};
@@ -161,6 +165,7 @@ mod tests {
                 classes: vec!["a".into(), "b".into()],
                 init: "init".into(),
                 version: String::new(),
+                after: None,
                 members: Vec::new(),
             };
             record.write(&out).unwrap();

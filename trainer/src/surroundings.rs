@@ -48,7 +48,8 @@ fn grey_within(plane: &[f32], weights: &[f32]) -> (f32, f32) {
     let weights = || weights.iter().map(|weight| weight.max(0.0));
     let total = weights().sum::<f32>().max(1e-6);
     let mean = plane.iter().zip(weights()).map(|(value, weight)| value * weight).sum::<f32>() / total;
-    let variance = plane.iter().zip(weights()).map(|(value, weight)| weight * (value - mean).powi(2)).sum::<f32>() / total;
+    let variance =
+        plane.iter().zip(weights()).map(|(value, weight)| weight * (value - mean).powi(2)).sum::<f32>() / total;
     (mean, variance.sqrt())
 }
 

@@ -1,14 +1,18 @@
 //! `trainer train`: one run from manifests to the best epoch's tensors.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
+use deepbreath::model::NamedTensors;
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::Checkpoint;
 use crate::cli::{ComputeArgs, DeviceChoice, TrainArgs};
 use crate::dataset::{Manifest, Split, write_whole};
 use crate::recipe::{Recipe, with_epochs};
 use crate::training::{INTERRUPTED, Run};
-use crate::{pretrained, tutorial};
+use crate::{pretrained, soup, tutorial};
 
 /// Name of the file of a [`RunRecord`].
 const RECORD: &str = "run.json";
@@ -21,7 +25,7 @@ pub struct RunRecord {
     /// Seed.
     pub seed: u64,
     /// Manifests as given.
-    pub manifests: Vec<std::path::PathBuf>,
+    pub manifests: Vec<PathBuf>,
     /// SHA-256 of the manifests.
     pub manifest_digest: String,
     /// Findings.
@@ -30,6 +34,9 @@ pub struct RunRecord {
     pub init: String,
     /// Version of the trainer.
     pub version: String,
+    /// The run that this one goes on from, as a further stage; none for a run that begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Box<RunRecord>>,
     /// The runs whose weights were averaged, see [`crate::soup`]; empty for a run of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<RunRecord>,
@@ -40,17 +47,23 @@ impl RunRecord {
     ///
     /// # Errors
     /// If the folder holds no run, or its record is damaged.
-    pub fn read(run: &std::path::Path) -> Result<Self> {
+    pub fn read(run: &Path) -> Result<Self> {
         let path = run.join(RECORD);
         let bytes = std::fs::read(&path).with_context(|| format!("no finished run: cannot read {}", path.display()))?;
         serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// Names of the recipes of all stages, the first one first.
+    pub fn recipes(&self) -> String {
+        let before = self.after.as_ref().map_or(String::new(), |before| before.recipes() + ", then ");
+        before + &self.recipe.name
     }
 
     /// Writes the record into the folder `run`. One that is there stays: it says what the weights beside it were made of.
     ///
     /// # Errors
     /// If the one that is there is of another run, or the folder cannot be written.
-    pub fn keep(&self, run: &std::path::Path) -> Result<()> {
+    pub fn keep(&self, run: &Path) -> Result<()> {
         if !run.join(RECORD).exists() {
             return self.write(run);
         }
@@ -69,7 +82,7 @@ impl RunRecord {
     ///
     /// # Errors
     /// If the folder cannot be written.
-    pub fn write(&self, run: &std::path::Path) -> Result<()> {
+    pub fn write(&self, run: &Path) -> Result<()> {
         write_whole(&run.join(RECORD), &serde_json::to_vec_pretty(self)?)
     }
 }
@@ -133,6 +146,27 @@ fn feature(device: DeviceChoice) -> String {
     device.to_string().split(':').next().unwrap_or_default().to_string()
 }
 
+/// What a run starts from: weights from a file, or, where `init` is the folder of a run, that run's average with its
+/// record.
+///
+/// # Errors
+/// If there are no such weights, or if the run learned from films that `manifest`, split by `seed`, tests on.
+fn start(init: &Path, manifest: &Manifest, seed: u64) -> Result<(NamedTensors, Option<RunRecord>)> {
+    if !init.is_dir() {
+        return Ok((pretrained::read(init)?, None));
+    }
+    let before = RunRecord::read(init)?;
+    ensure!(before.members.is_empty(), "{} is an average of runs: start from one of them", init.display());
+    ensure!(
+        before.manifest_digest == manifest.digest && before.classes == manifest.classes,
+        "the run {} learned from another manifest: films that this one tests on may be among what it learned from. Give \
+         the same manifests",
+        init.display()
+    );
+    soup::same_split(&before, [seed])?;
+    Ok((Checkpoint::average(init)?, Some(before)))
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -153,7 +187,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let mut manifest = Manifest::read(&args.manifests)?;
     manifest.split_by_patient(args.seed);
     let init_path = args.init.clone().unwrap_or_else(pretrained::default_path);
-    let init = pretrained::read(&init_path)?;
+    let (init, after) = start(&init_path, &manifest, args.seed)?;
     let record = RunRecord {
         recipe: recipe.clone(),
         seed: args.seed,
@@ -162,6 +196,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         classes: manifest.classes.clone(),
         init: init_path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         version: env!("CARGO_PKG_VERSION").into(),
+        after: after.map(Box::new),
         members: Vec::new(),
     };
     let cache = args.out.join("films");

@@ -309,7 +309,8 @@ fn cross_validation_is_written_and_read_back() {
         (0..5).map(|fold| ((fold + 1).to_string(), films[fold * 40..][..40].to_vec())).collect();
     let value = Estimate { value: Some(0.8702), ..Estimate::default() };
     let paper = Baseline { method: "DarkCovidNet (paper)".into(), fold: None, figure: "accuracy".into(), value };
-    let report = CrossValidationReport::new(&folds, &classes(), (Some("default".into()), vec![paper]), protocol()).unwrap();
+    let report =
+        CrossValidationReport::new(&folds, &classes(), (Some("default".into()), vec![paper]), protocol()).unwrap();
     assert_eq!(report.baseline("DarkCovidNet (paper)", None, "accuracy"), Some(value));
     assert_eq!(report.baseline("DarkCovidNet (paper)", Some("1"), "accuracy"), None);
     assert_eq!((report.folds.len(), report.pooled.n), (5, 200));

@@ -145,4 +145,15 @@ fn equal_runs_and_a_resumed_one_give_equal_weights() {
         );
     }
     assert_eq!(result(&first), wanted);
+
+    // A further stage starts from the run's average and says so; it may not test on what the first one learned from.
+    let (second, from) =
+        (folder.path().join("second"), ["--seed", "7", "--epochs", "1", "--init", first.to_str().expect("a path")]);
+    train(&manifest, &second, &from);
+    let record = trainer::train::RunRecord::read(&second).expect("a record");
+    assert_eq!(record.recipes(), "tiny, then tiny, epochs=1");
+    assert_ne!(result(&second).1[0], wanted.1[0], "it does not start anew");
+    let refused = command(&regrouped, &folder.path().join("third"), &from).output().expect("the trainer starts");
+    let message = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && message.contains("learned from another manifest"), "{message}");
 }
