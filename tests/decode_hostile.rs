@@ -16,7 +16,7 @@ use deepbreath::Radiograph;
 use made::{EXPLICIT, element, file, image, short, words};
 
 /// An allocation beyond this fails, which aborts the test: the largest plane that is allowed, 64 megapixels, in the
-/// decoder's samples (2 bytes), as words (2 bytes) and as grey values (4 bytes), and room for the decoder's own.
+/// decoder's samples (up to 8 bytes) and as grey values (4 bytes), and room for the decoder's own.
 const LIMIT: usize = 800 << 20;
 
 #[global_allocator]
@@ -63,6 +63,36 @@ fn damage(name: &str, bytes: &[u8], head: usize, count: usize) -> usize {
     refused
 }
 
+/// A TIFF of a few hundred bytes that declares `side` x `side` pixels of four 32-bit floats: 1 GB at 8,000.
+fn float_tiff(side: u16) -> Vec<u8> {
+    const SHORT: u16 = 3;
+    const LONG: u16 = 4;
+    // Tag, type, count, value or where the values stand (behind the directory, four shorts each).
+    let behind = 8 + 2 + 11 * 12 + 4;
+    let entries: [(u16, u16, u32, u32); 11] = [
+        (256, SHORT, 1, side.into()),
+        (257, SHORT, 1, side.into()),
+        (258, SHORT, 4, behind),
+        (259, SHORT, 1, 1),
+        (262, SHORT, 1, 2),
+        (273, LONG, 1, behind + 16),
+        (277, SHORT, 1, 4),
+        (278, SHORT, 1, side.into()),
+        (279, LONG, 1, u32::from(side) * u32::from(side) * 16),
+        (338, SHORT, 1, 2),
+        (339, SHORT, 4, behind + 8),
+    ];
+    let mut bytes = b"II*\0\x08\0\0\0\x0b\0".to_vec();
+    for (tag, kind, count, value) in entries {
+        bytes.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
+        bytes.extend([count.to_le_bytes(), value.to_le_bytes()].concat());
+    }
+    bytes.extend([0; 4]);
+    bytes.extend([32_u16; 4].map(u16::to_le_bytes).concat());
+    bytes.extend([3_u16; 4].map(u16::to_le_bytes).concat());
+    bytes
+}
+
 #[test]
 fn damaged_files_are_refused_or_decoded_but_never_panic() {
     let grey = image::GrayImage::from_fn(40, 30, |x, y| image::Luma([(x * 5 + y * 3) as u8]));
@@ -92,6 +122,9 @@ fn damaged_files_are_refused_or_decoded_but_never_panic() {
     ]);
     elements.push(element(0x7FE0, 0x10, "OW", &words(&samples)));
     assert!(damage("made.dcm", &file(EXPLICIT, &elements), 400, 2_000) > 400);
+
+    let error = Radiograph::decode("float.tif", &float_tiff(8_000)).expect_err("no range is known").to_string();
+    assert!(error.contains("Rgba32F"), "{error}");
 
     let Some(folder) = data::folder("dicom") else {
         return;

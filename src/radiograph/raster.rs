@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::{MAX_PIXELS, Provenance, Radiograph, check_size, jpeg};
 use crate::Error;
@@ -54,9 +54,14 @@ fn decode_with_image(file: &str, bytes: &[u8], format: ImageFormat) -> Result<Ra
         let reason = format!("{width} x {height} pixels cannot come from {} bytes", bytes.len());
         return Err(Error::Truncated { file: file.into(), reason });
     }
+    let color = decoder.color_type();
+    if matches!(color, ColorType::Rgb32F | ColorType::Rgba32F) {
+        // Their range is not defined. Refused before they are read: they take twice the memory of 16-bit samples.
+        let what = format!("{} with {color:?} samples", format.to_mime_type());
+        return Err(Error::UnsupportedImage { file: file.into(), what });
+    }
     let orientation = decoder.orientation().map_err(refuse)?;
     let image = DynamicImage::from_decoder(decoder).map_err(refuse)?;
-    let color = image.color();
     let plane = Plane::of_image(&image).ok_or_else(|| Error::UnsupportedImage {
         file: file.into(),
         what: format!("{} with {color:?} samples", format.to_mime_type()),
@@ -87,21 +92,21 @@ impl Plane {
     ///
     /// Every value is one exact integer ratio, divided in `f64` and rounded once to `f32`; 53 >= 2 * 24 + 2 bits make
     /// that the correctly rounded ratio, so a grey value v is `v as f32 / max as f32` to the bit.
-    pub(super) fn of_samples(samples: &[u16], channels: usize, alpha: bool, max: u64) -> Self {
+    pub(super) fn of_samples<S: Copy + Ord + Into<u64>>(samples: &[S], channels: usize, alpha: bool, max: u64) -> Self {
         let colours = channels - usize::from(alpha);
         let full = (1_000 * max * if alpha { max } else { 1 }) as f64;
+        let number = |sample: Option<&S>| -> u64 { sample.map_or(0, |sample| (*sample).into()) };
         let mut chroma = 0;
         let pixels = samples
             .chunks_exact(channels)
             .map(|pixel| {
                 let luma = if colours < 3 {
-                    1_000 * u64::from(pixel[0])
+                    1_000 * number(pixel.first())
                 } else {
-                    let (least, most) = (pixel[..3].iter().min(), pixel[..3].iter().max());
-                    chroma += u64::from(most.copied().unwrap_or(0) - least.copied().unwrap_or(0));
-                    LUMA.iter().zip(pixel).map(|(weight, &value)| weight * u64::from(value)).sum()
+                    chroma += number(pixel[..3].iter().max()) - number(pixel[..3].iter().min());
+                    LUMA.iter().zip(pixel).map(|(weight, value)| weight * number(Some(value))).sum()
                 };
-                let opacity = if alpha { u64::from(pixel[channels - 1]) } else { 1 };
+                let opacity = if alpha { number(pixel.last()) } else { 1 };
                 ((luma * opacity).min(full as u64) as f64 / full) as f32
             })
             .collect::<Vec<_>>();
@@ -132,12 +137,11 @@ impl Plane {
 
     /// `None` for floating-point images, whose range is not defined.
     fn of_image(image: &DynamicImage) -> Option<Self> {
-        let wide = |bytes: &[u8]| bytes.iter().map(|&value| u16::from(value)).collect::<Vec<_>>();
         Some(match image {
-            DynamicImage::ImageLuma8(image) => Self::of_samples(&wide(image), 1, false, 0xFF),
-            DynamicImage::ImageLumaA8(image) => Self::of_samples(&wide(image), 2, true, 0xFF),
-            DynamicImage::ImageRgb8(image) => Self::of_samples(&wide(image), 3, false, 0xFF),
-            DynamicImage::ImageRgba8(image) => Self::of_samples(&wide(image), 4, true, 0xFF),
+            DynamicImage::ImageLuma8(image) => Self::of_samples(image, 1, false, 0xFF),
+            DynamicImage::ImageLumaA8(image) => Self::of_samples(image, 2, true, 0xFF),
+            DynamicImage::ImageRgb8(image) => Self::of_samples(image, 3, false, 0xFF),
+            DynamicImage::ImageRgba8(image) => Self::of_samples(image, 4, true, 0xFF),
             DynamicImage::ImageLuma16(image) => Self::of_samples(image, 1, false, 0xFFFF),
             DynamicImage::ImageLumaA16(image) => Self::of_samples(image, 2, true, 0xFFFF),
             DynamicImage::ImageRgb16(image) => Self::of_samples(image, 3, false, 0xFFFF),

@@ -41,8 +41,10 @@ pub struct Sources {
     pub bytes: u64,
     /// The evaluation.
     pub report: Report,
-    /// Each source left out in turn.
+    /// Each source left out in turn, the network trained anew.
     pub left_out: CrossValidationReport,
+    /// The same with a head on frozen features, and sources left out together that share hospitals.
+    pub frozen: [CrossValidationReport; 2],
     /// The DarkCovidNet set, folds by image and by patient.
     pub darkcovidnet: [CrossValidationReport; 2],
     /// The tutorial's protocol.
@@ -76,6 +78,7 @@ impl Sources {
             bytes: bytes.len() as u64,
             report,
             left_out: folds("leave-one-source-out")?,
+            frozen: [folds("leave-one-source-out-frozen")?, folds("leave-hospitals-out-frozen")?],
             darkcovidnet: [folds("darkcovidnet-by-image")?, folds("darkcovidnet-by-patient")?],
             tutorial: json(&dir.join("report/tutorial/tutorial.json"))?,
             audit: audit.filter(|audit| audit.weights == id),
@@ -189,7 +192,7 @@ fn in_short(sources: &Sources) -> String {
 
 /// Each text that a template may, and must, use.
 pub fn values(sources: &Sources) -> BTreeMap<&'static str, String> {
-    let Sources { metadata, id, bytes, report, left_out, darkcovidnet, tutorial, audit, ablation } = sources;
+    let Sources { metadata, id, bytes, report, left_out, frozen, darkcovidnet, tutorial, audit, ablation } = sources;
     let markdown = |table: Option<Table>| table.map_or("Not measured.\n".to_owned(), |table| table.markdown());
     let list = |items: &[String]| items.iter().map(|item| format!("* {item}\n")).collect::<String>();
     let subgroups = report.subgroups.iter().map(|(kind, groups)| {
@@ -197,6 +200,8 @@ pub fn values(sources: &Sources) -> BTreeMap<&'static str, String> {
         tables::groups(report, &name, groups.iter()).markdown()
     });
     BTreeMap::from([
+        ("view_unknown", unknown(report, "view")),
+        ("age_unknown", unknown(report, "age_group")),
         ("weights", id.clone()),
         ("megabytes", format!("{:.1} MB", *bytes as f64 / 1e6)),
         ("seed", metadata.origin.seed.to_string()),
@@ -226,11 +231,17 @@ pub fn values(sources: &Sources) -> BTreeMap<&'static str, String> {
         ("confusions", failures::confusions(report).markdown()),
         ("lowest", failures::lowest(report).markdown()),
         ("aims", aims::table(report, left_out).markdown()),
-        ("left_out", left_out_table(left_out).markdown()),
+        ("left_out", left_out_table([left_out, &frozen[0], &frozen[1]]).markdown()),
         ("left_out_network", aims::network(left_out)),
         ("published", published(darkcovidnet, tutorial).markdown()),
         ("leakage", report.leakage.as_ref().map_or("Not measured.".into(), |leakage| leakage.to_string())),
     ])
+}
+
+/// On how many films nothing is known that would put them into one of the subgroups of this `kind`.
+fn unknown(report: &Report, kind: &str) -> String {
+    let known: u64 = report.subgroups.get(kind).into_iter().flatten().map(|(_, group)| group.n).sum();
+    format!("{} of {}", report.n - known, report.n)
 }
 
 /// Where the films come from and on which terms.
@@ -251,18 +262,27 @@ fn data(metadata: &Metadata, report: &Report) -> Table {
 }
 
 /// A row for each pair of labels of each source that was left out, beside the trivial features in the same folds.
-fn left_out_table(report: &CrossValidationReport) -> Table {
-    let mut table = Table::new(["left out", "films", "pair", "AUROC", "trivial features"]);
-    for fold in &report.folds {
-        for (pair, auroc) in &fold.auroc {
-            let trivial = report.baseline(trivial::METHOD, Some(&fold.name), &format!("AUROC {pair}"));
-            table.rows.push(vec![
-                Cell::text(fold.name.replace('+', " + ")),
-                Cell::Count(fold.n),
-                Cell::text(pair),
-                Cell::Figure(*auroc),
-                Cell::Figure(trivial.unwrap_or_default()),
-            ]);
+fn left_out_table(reports: [&CrossValidationReport; 3]) -> Table {
+    let columns = ["left out", "films", "network", "balanced accuracy", "pair", "AUROC", "trivial features"];
+    let mut table = Table::new(columns);
+    for report in reports {
+        let network = match &report.recipe {
+            Some(recipe) => format!("recipe `{recipe}`"),
+            None => "frozen features".into(),
+        };
+        for fold in &report.folds {
+            for pair in fold.auroc.keys() {
+                let trivial = report.baseline(trivial::METHOD, Some(&fold.name), &format!("AUROC {pair}"));
+                table.rows.push(vec![
+                    Cell::text(fold.name.replace('+', " + ")),
+                    Cell::Count(fold.n),
+                    Cell::text(&network),
+                    tables::balanced_cell(fold.balanced_accuracy, &fold.labels),
+                    Cell::text(pair),
+                    tables::pair_cell(&fold.auroc, &fold.labels, pair),
+                    Cell::Figure(trivial.unwrap_or_default()),
+                ]);
+            }
         }
     }
     table
@@ -306,7 +326,7 @@ fn chosen(ablation: Option<&Ablation>) -> String {
 
 /// What papers and tutorials report, beside what their protocols give here.
 fn published(darkcovidnet: &[CrossValidationReport; 2], tutorial: &TutorialReport) -> Table {
-    let mut table = Table::new(["protocol", "figure", "published", "here", "without lungs"]);
+    let mut table = Table::new(["protocol", "figure", "published", "here", "without a network"]);
     let trivial = |report: &CrossValidationReport, figure: &str| {
         Cell::Figure(report.baseline(trivial::METHOD, None, figure).unwrap_or_default()).plain()
     };
@@ -329,7 +349,9 @@ fn published(darkcovidnet: &[CrossValidationReport; 2], tutorial: &TutorialRepor
         Cell::text("accuracy"),
         Cell::Figure(accuracy.map(|figure| figure.published).unwrap_or_default()),
         Cell::Figure(accuracy.map(|figure| figure.one_test).unwrap_or_default()),
-        Cell::text(tutorial.frame.map_or("-".into(), |frame| format!("{:.3} (only the rim shown)", frame.mean))),
+        Cell::text(
+            tutorial.frame.map_or("-".into(), |frame| format!("{:.3} (frozen features of the rim alone)", frame.mean)),
+        ),
     ]);
     table
 }

@@ -116,7 +116,7 @@ pub struct EvaluateArgs {
     /// CSV (path,kind) of images that should be refused; some films are then turned, cropped, ... as well
     #[arg(long, value_name = "CSV", value_hint = ValueHint::FilePath)]
     pub ood: Option<PathBuf>,
-    /// Of --ood only the half that no gate was fitted on (of each kind every other row)
+    /// Of --ood only the half that no gate was fitted on (cases, told by file names, stay together)
     #[arg(long, requires = "ood")]
     pub ood_held_out: bool,
     /// Folder for report.html, report.json and the plots

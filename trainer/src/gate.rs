@@ -55,17 +55,41 @@ pub fn read(csv: &Path) -> Result<Vec<Outlier>> {
     csv::Reader::from_path(csv).with_context(context)?.deserialize().collect::<Result<_, _>>().with_context(context)
 }
 
-/// Of each kind every other row, beginning with the first: what gates are fitted on. The rest is for reports.
+/// About half of each kind: what gates are fitted on. The rest is for reports. Images of one case stay together; the first
+/// case of a kind is in the fitting half, each further one where there is less.
 pub fn fitting_half(outliers: &[Outlier]) -> Vec<bool> {
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    outliers
-        .iter()
-        .map(|outlier| {
-            let count = seen.entry(&outlier.kind).or_default();
-            *count += 1;
-            *count % 2 == 1
-        })
-        .collect()
+    let mut sizes: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for Outlier { path, kind } in outliers {
+        *sizes.entry((kind, case(path))).or_default() += 1;
+        *sizes.entry((kind, "")).or_default() += 1;
+    }
+    // A name that most of a kind have says nothing: `photo-1`, `photo-2`.
+    let key = |Outlier { path, kind }: &'_ Outlier| -> (String, String) {
+        let telling = 2 * sizes[&(kind.as_str(), case(path))] <= sizes[&(kind.as_str(), "")];
+        (kind.clone(), if telling { case(path) } else { path }.to_owned())
+    };
+    let keys: Vec<(String, String)> = outliers.iter().map(key).collect();
+    let mut halves: BTreeMap<&(String, String), bool> = BTreeMap::new();
+    for key in &keys {
+        let count = |half| keys.iter().filter(|other| other.0 == key.0 && halves.get(other) == Some(&half)).count();
+        let fitting = count(true) <= count(false);
+        halves.entry(key).or_insert(fitting);
+    }
+    keys.iter().map(|key| halves[key]).collect()
+}
+
+/// What images of one patient, study or article have in common in their file names: the name without the short numbers
+/// and letters at its end (`16745_2_3` and `16745_7_5` are slices of one study). Too coarse at times, which does no harm.
+fn case(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let mut case = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    while let Some((rest, end)) = case.rsplit_once(['-', '_']) {
+        if rest.is_empty() || end.is_empty() || end.len() > 3 {
+            break;
+        }
+        case = rest;
+    }
+    case
 }
 
 /// Fits the gate of `classifier` on training films and outliers, with the limit from validation films.
@@ -202,11 +226,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_of_each_kind_is_left_for_reports() {
-        let kinds = ["a", "b", "a", "a", "b", "c"];
+    fn half_of_each_kind_is_left_for_reports_and_cases_stay_together() {
+        let images = [
+            ("ct/16745_2_3.jpg", "ct"),
+            ("ct/black.jpg", "ct"),
+            ("photo/black.jpg", "photo"),
+            ("ct/16745_7_5.png", "ct"),
+            ("ct/16689_1_1.jpg", "ct"),
+            ("ct/white.jpg", "ct"),
+            ("photo/n01_shark.jpg", "photo"),
+        ];
         let outliers: Vec<Outlier> =
-            kinds.iter().map(|kind| Outlier { path: String::new(), kind: (*kind).into() }).collect();
-        assert_eq!(fitting_half(&outliers), [true, true, false, true, false, true]);
+            images.iter().map(|(path, kind)| Outlier { path: (*path).into(), kind: (*kind).into() }).collect();
+        // The study counts twice, so that both others of its kind make up for it.
+        assert_eq!(fitting_half(&outliers), [true, false, true, true, false, true, false]);
+        let numbered = [1, 2, 3, 4].map(|n| Outlier { path: format!("photo-{n}.jpg"), kind: "photo".into() });
+        assert_eq!(fitting_half(&numbered), [true, false, true, false]);
+        for (path, wanted) in [
+            ("a/jkms-35-e79-g001-l-d.jpg", "jkms-35-e79-g001"),
+            ("FC230FE2-1DDF-40EB.jpg", "FC230FE2-1DDF-40EB"),
+            ("covid-19-pneumonia-30-L.jpg", "covid-19-pneumonia"),
+            ("black", "black"),
+            ("_1.png", "_1"),
+        ] {
+            assert_eq!(case(path), wanted, "{path}");
+        }
     }
 
     #[test]

@@ -81,6 +81,9 @@ pub struct FoldReport {
     pub name: String,
     /// Films held out.
     pub n: u64,
+    /// The same by label; labels without films are left out.
+    #[serde(default)]
+    pub labels: BTreeMap<String, u64>,
     /// As in [`Report::accuracy`].
     pub accuracy: Estimate,
     /// As in [`Report::balanced_accuracy`].
@@ -128,6 +131,7 @@ impl CrossValidationReport {
             Ok(FoldReport {
                 name: name.clone(),
                 n: report.n,
+                labels: label_counts(predictions, classes),
                 accuracy: report.accuracy,
                 balanced_accuracy: report.balanced_accuracy,
                 macro_auroc: report.macro_auroc,
@@ -173,9 +177,10 @@ impl CrossValidationReport {
         table.columns.extend(pairs.iter().map(|pair| format!("AUROC {pair}")));
         for fold in &self.folds {
             let mut row = vec![Cell::text(&fold.name), Cell::Count(fold.n)];
-            row.extend([fold.accuracy, fold.balanced_accuracy, fold.macro_auroc].map(Cell::Figure));
-            let auroc = |pair: &&String| fold.auroc.get(*pair).copied().unwrap_or_default();
-            row.extend(pairs.iter().map(auroc).map(Cell::Figure));
+            row.push(Cell::Figure(fold.accuracy));
+            row.push(tables::balanced_cell(fold.balanced_accuracy, &fold.labels));
+            row.push(Cell::Figure(fold.macro_auroc));
+            row.extend(pairs.iter().map(|pair| tables::pair_cell(&fold.auroc, &fold.labels, pair)));
             table.rows.push(row);
         }
         table
@@ -265,6 +270,15 @@ impl CrossValidationReport {
         files.push(("cross-validation.json".to_owned(), json(self)?));
         write_all(dir, &files)
     }
+}
+
+/// Films of each label that there is.
+fn label_counts(predictions: &[Prediction], classes: &[String]) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for prediction in predictions {
+        *counts.entry(classes[prediction.label].clone()).or_default() += 1;
+    }
+    counts
 }
 
 /// See [`FoldReport::binary_accuracy`]. Of equal probabilities the first label counts as the more probable one.

@@ -182,8 +182,9 @@ impl Recipe {
             "fine-tune" => return Ok(Self::fine_tune()),
             _ => {}
         }
-        let text = std::fs::read_to_string(Path::new(name))
-            .with_context(|| format!("no recipe {name:?}: give `default`, `second-stage`, `fine-tune`, `tutorial` or a TOML file"))?;
+        let text = std::fs::read_to_string(Path::new(name)).with_context(|| {
+            format!("no recipe {name:?}: give `default`, `second-stage`, `fine-tune`, `tutorial` or a TOML file")
+        })?;
         let mut recipe: Self = toml::from_str(&text).with_context(|| format!("recipe {name}"))?;
         if !toml::from_str::<toml::Table>(&text)?.contains_key("name") {
             // Not the default's: it is another recipe.

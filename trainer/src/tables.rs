@@ -5,7 +5,7 @@ use crate::calls::CallRates;
 use crate::conformal::SetReport;
 use crate::report::{FEW_FILMS, GroupReport, Report};
 use crate::svg::escape;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// Fewer films of the rarer label give an AUROC no interval.
@@ -171,22 +171,34 @@ pub fn groups<'a>(
     table.rows.push(all);
     for (value, group) in groups {
         let mut row = vec![marked(value, group.few), Cell::Count(group.n)];
-        row.extend([group.accuracy, group.balanced_accuracy].map(Cell::Figure));
-        row.extend(pairs.iter().map(|pair| pair_cell(group, pair)));
+        row.push(Cell::Figure(group.accuracy));
+        row.push(balanced_cell(group.balanced_accuracy, &group.labels));
+        row.extend(pairs.iter().map(|pair| pair_cell(&group.auroc, &group.labels, pair)));
         table.rows.push(row);
     }
     table
 }
 
-/// The AUROC of a pair of labels, with the rarer label's films where they are few: without an interval below
-/// [`PAIR_FILMS`], which resampling could not tell from certainty.
-fn pair_cell(group: &GroupReport, pair: &str) -> Cell {
-    let Some(auroc) = group.auroc.get(pair) else { return Cell::Figure(Estimate::default()) };
-    let rarer = pair.split('/').filter_map(|label| group.labels.get(label)).min().copied().unwrap_or_default();
-    match auroc.value {
-        Some(value) if rarer < PAIR_FILMS => Cell::text(format!("{value:.3} (of {rarer} only)")),
-        Some(_) if rarer < FEW_FILMS => Cell::text(format!("{} of {rarer} *", Cell::Figure(*auroc).plain())),
-        _ => Cell::Figure(*auroc),
+/// The AUROC of a pair of labels, with the rarer label's films where they are few.
+pub(crate) fn pair_cell(auroc: &BTreeMap<String, Estimate>, labels: &BTreeMap<String, u64>, pair: &str) -> Cell {
+    let rarer = pair.split('/').map(|label| labels.get(label).copied().unwrap_or_default()).min();
+    of_rarer(auroc.get(pair).copied().unwrap_or_default(), rarer)
+}
+
+/// Balanced accuracy, with the rarest label's films where they are few: these count for a whole part of it.
+pub(crate) fn balanced_cell(accuracy: Estimate, labels: &BTreeMap<String, u64>) -> Cell {
+    of_rarer(accuracy, labels.values().min().copied())
+}
+
+/// A figure that hangs on the films of the rarest label: without an interval below [`PAIR_FILMS`] of them, which resampling
+/// could not tell from certainty.
+fn of_rarer(figure: Estimate, rarer: Option<u64>) -> Cell {
+    match (figure.value, rarer) {
+        (Some(value), Some(rarer)) if rarer < PAIR_FILMS => Cell::text(format!("{value:.3} (of {rarer} only)")),
+        (Some(_), Some(rarer)) if rarer < FEW_FILMS => {
+            Cell::text(format!("{} of {rarer} *", Cell::Figure(figure).plain()))
+        }
+        _ => Cell::Figure(figure),
     }
 }
 

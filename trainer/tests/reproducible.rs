@@ -103,6 +103,25 @@ fn weights_without_batch_norms_are_refused_by_a_recipe_that_needs_them() {
 }
 
 #[test]
+fn running_statistics_and_swapped_surroundings_are_resumed_too() {
+    let imagenet = trainer::pretrained::default_path();
+    if !imagenet.exists() {
+        return eprintln!("skipped: no ImageNet weights at {}", imagenet.display());
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifest = films(folder.path());
+    let recipe = RECIPE
+        .replace("\"frozen\"", "\"batch\"")
+        .replace("sharpness = 0.0", "sharpness = 0.05\nswapped_surroundings = 0.5");
+    std::fs::write(manifest.with_file_name("tiny.toml"), recipe).expect("a recipe");
+    let [whole, stopped] = ["whole", "stopped"].map(|name| folder.path().join(name));
+    train(&manifest, &whole, &[]);
+    stop_at("epoch  1", &manifest, &stopped, &[]);
+    train(&manifest, &stopped, &["--resume"]);
+    assert_eq!(result(&stopped), result(&whole));
+}
+
+#[test]
 fn equal_runs_and_a_resumed_one_give_equal_weights() {
     let folder = tempfile::tempdir().expect("a folder");
     let manifest = films(folder.path());

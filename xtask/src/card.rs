@@ -7,8 +7,10 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use crate::run::Place;
+use crate::web::RELEASED_WEIGHTS;
 
 const CARD: &str = "weights/MODEL_CARD.md";
 const REPORT: &str = "weights/report/report.json";
@@ -23,7 +25,30 @@ pub(crate) fn about(place: &Place, site: &Path) -> Result<()> {
     let frame = fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;
     ensure!(frame.contains(MARK), "about.html has no {MARK}");
     let card = fs::read_to_string(place.root.join(CARD)).with_context(|| format!("cannot read {CARD}"))?;
-    fs::write(&page, frame.replace(MARK, &render(&card))).context("cannot write about.html")
+    let served = fs::read(place.generated().join(RELEASED_WEIGHTS)).context("cannot read the site's weights")?;
+    let text = of_weights(&card, &read_report(place)?.protocol.weights, &id(&served));
+    fs::write(&page, frame.replace(MARK, &text)).context("cannot write about.html")
+}
+
+/// The card, if it is about the weights that the site serves.
+fn of_weights(card: &str, measured: &str, served: &str) -> String {
+    if measured == served {
+        return render(card);
+    }
+    format!(
+        "<p>This site serves the weights {served}, which nobody measured here: the figures of this project are about the weights \
+         {measured}. <code>trainer evaluate</code> and <code>trainer card</code> write those of your own.</p>"
+    )
+}
+
+/// The name of weights: the first 12 hexadecimal digits of the file's SHA-256.
+fn id(file: &[u8]) -> String {
+    Sha256::digest(file).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn read_report(place: &Place) -> Result<Report> {
+    let report = fs::read(place.root.join(REPORT)).with_context(|| format!("cannot read {REPORT}"))?;
+    serde_json::from_slice(&report).with_context(|| format!("{REPORT} is of another form"))
 }
 
 /// The card as HTML. Its title is the page's own; links to files of the repository
@@ -85,18 +110,17 @@ struct Chosen {
     threshold: f64,
 }
 
+/// Absent where there are too few films to tell.
 #[derive(Deserialize)]
 struct Interval {
-    value: f64,
-    low: f64,
-    high: f64,
+    value: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
 }
 
 /// Writes `www/app/report.js` anew if the evaluation report has changed.
 pub(crate) fn rates(place: &Place) -> Result<()> {
-    let report = fs::read(place.root.join(REPORT)).with_context(|| format!("cannot read {REPORT}"))?;
-    let report: Report = serde_json::from_slice(&report).with_context(|| format!("{REPORT} is of another form"))?;
-    let text = module(&report);
+    let text = module(&read_report(place)?);
     let file = place.root.join(MODULE);
     if fs::read_to_string(&file).is_ok_and(|now| now == text) {
         return Ok(());
@@ -121,17 +145,20 @@ fn module(Report { n, patients, protocol, findings, operating_points }: &Report)
     }
     text += "  },\n  points: [\n";
     let interval = |Interval { value, low, high }: &Interval| {
-        format!("{{ value: {}, low: {}, high: {} }}", round(value), round(low), round(high))
+        let (value, low, high) = (round(value.as_ref()?), round(low.as_ref()?), round(high.as_ref()?));
+        Some(format!("{{ value: {value}, low: {low}, high: {high} }}"))
     };
     for Tested { chosen, sensitivity, specificity } in operating_points {
+        // The page says of a threshold without measured rates that there are none.
+        let (Some(sensitivity), Some(specificity)) = (interval(sensitivity), interval(specificity)) else { continue };
         text += &format!(
             "    {{\n      name: '{}',\n      finding: '{}',\n      threshold: {},\n      sensitivity: {},\n      \
              specificity: {},\n    }},\n",
             escape(&chosen.name),
             escape(&chosen.finding),
             chosen.threshold,
-            interval(sensitivity),
-            interval(specificity)
+            sensitivity,
+            specificity
         );
     }
     text + "  ],\n};\n"
@@ -158,6 +185,30 @@ mod tests {
         );
         assert!(!html.contains("<b>") && !html.contains("note"), "{html}");
         assert!(html.contains("<td></td><th scope=\"col\">b</th>") && html.contains("</table></div>"), "{html}");
+    }
+
+    #[test]
+    fn other_weights_are_not_given_the_figures_of_the_released_ones() {
+        assert!(of_weights("# Title\n\nFigures.", "abc", "abc").contains("Figures."));
+        let other = of_weights("# Title\n\nFigures.", "abc", "def");
+        assert!(!other.contains("Figures.") && other.contains("def"), "{other}");
+        // The standard's example, FIPS 180-4.
+        assert_eq!(id(b"abc"), "ba7816bf8f01");
+    }
+
+    #[test]
+    fn a_point_without_measured_rates_is_left_out() -> Result<()> {
+        let rates = |sensitivity: &str| {
+            format!(
+                r#"{{"n": 2, "patients": 2, "protocol": {{"weights": "w", "split": "test"}}, "findings": {{}}, "operating_points":
+                [{{"chosen": {{"name": "balanced", "finding": "a", "threshold": 0.5}}, "sensitivity": {sensitivity},
+                "specificity": {{"value": 0.5, "low": 0.25, "high": 0.75}}}}]}}"#
+            )
+        };
+        let shown = |sensitivity| Ok::<_, anyhow::Error>(module(&serde_json::from_str(&rates(sensitivity))?));
+        assert!(shown(r#"{"value": 0.5, "low": 0.25, "high": 0.75}"#)?.contains("balanced"));
+        assert!(!shown(r#"{"value": 1.0, "low": null, "high": null}"#)?.contains("balanced"));
+        Ok(())
     }
 
     #[test]

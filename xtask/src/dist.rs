@@ -28,9 +28,9 @@ const FRAME_HASH: &str = "FRAME_HASH";
 /// Smaller files are not worth a compressed copy.
 const COMPRESS_FROM: usize = 512;
 
-/// For hosts that read this file (Netlify, Cloudflare Pages); README.md says the same for others.
+/// For hosts that read this file (Netlify, Cloudflare Pages); README.md says the same for others. Both join the values of
+/// all rules that fit, and have browsers ask again for a file without a rule: so only one rule is about caching.
 const HEADERS: &str = "/*
-  Cache-Control: no-cache
   X-Content-Type-Options: nosniff
   Referrer-Policy: no-referrer
 /assets/*

@@ -1,4 +1,4 @@
-//! Features that need no lungs: what a logistic regression makes of them is the least that a network has to beat.
+//! Brightness and a thumbnail: what a logistic regression makes of them is the least that a network has to beat.
 
 use deepbreath::Radiograph;
 use deepbreath::preprocess::resize;
