@@ -47,6 +47,15 @@ fn anchors(markdown: &str) -> Vec<String> {
     headings.map(anchor).collect()
 }
 
+/// The part of a Markdown file below a heading, to the next heading of any level but for the parts of it; one line.
+fn section(markdown: &str, anchor: &str) -> String {
+    let level = |line: &str| line.chars().take_while(|c| *c == '#').count();
+    let mut lines = markdown.lines().skip_while(|line| level(line) == 0 || anchors(line) != [anchor]);
+    let Some(heading) = lines.next() else { return String::new() };
+    let body = lines.take_while(|line| level(line) == 0 || level(line) > level(heading));
+    body.collect::<Vec<_>>().join(" ")
+}
+
 #[test]
 fn every_item_of_the_checklists_is_answered_or_said_not_to_apply() {
     let json: Value = serde_json::from_str(&read("weights/report/checklist.json")).unwrap();
@@ -72,8 +81,19 @@ fn every_item_of_the_checklists_is_answered_or_said_not_to_apply() {
                 anchor.is_empty() || anchors(&text).iter().any(|known| known == anchor),
                 "{name}: no heading {pointer}"
             );
+            // Words of the answer, where a heading alone promises too little.
+            if let Some(words) = item["says"].as_str() {
+                assert!(section(&text, anchor).contains(words), "{name}: {pointer} does not say {words:?}");
+            }
         }
     }
+}
+
+#[test]
+fn a_section_ends_at_the_next_heading_of_its_level() {
+    let text = "# A\n## One\nfirst\nline\n### Part\nof it\n## Two\nsecond\n";
+    assert_eq!(section(text, "one"), "first line ### Part of it");
+    assert_eq!((section(text, "two").as_str(), section(text, "none").as_str()), ("second", ""));
 }
 
 #[test]
