@@ -2,7 +2,7 @@
 //! they should be, other images, and chest X-rays with a flaw that can be named. It costs a few more rows of the last layer.
 //!
 //! Fitted on training films against half of the images of `--ood` (the others are for the report) and against training
-//! films that were turned, cut or inverted. The limit comes from validation films.
+//! films that were turned, cut or inverted. The limit lies between validation films and what half of a regression did not see.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,6 +32,9 @@ const SPOILT_EVERY: usize = 8;
 const FLAWS: [Flaw; 5] = [Flaw::Turned90, Flaw::Turned180, Flaw::Turned270, Flaw::Cropped, Flaw::Inverted];
 /// Share of validation films, of each source, that the limit may refuse.
 const REFUSED: f64 = 0.01;
+/// Share of other and flawed images, each judged by a regression on the other half, that may lie below the limit where
+/// there is room between them and the films.
+const PASSED: f64 = 0.01;
 /// Sources with fewer validation films do not set the limit alone.
 const SOURCE_FILMS: usize = 20;
 /// The regression behind the gate: stronger regularised than a head, since there are few outliers.
@@ -92,7 +95,8 @@ fn case(path: &str) -> &str {
     case
 }
 
-/// Fits the gate of `classifier` on training films and outliers, with the limit from validation films.
+/// Fits the gate of `classifier` on training films and outliers, with the limit from validation films
+/// and from outliers that half of a regression did not see.
 ///
 /// # Errors
 /// If a file cannot be read, or Ctrl-C was pressed.
@@ -100,16 +104,18 @@ pub fn fit(classifier: &Classifier, train: &[&Film], validation: &[&Film], csv: 
     let outliers = read(csv)?;
     let dir = csv.parent().unwrap_or(Path::new("."));
     let mut inputs: Vec<ModelInput> = Vec::new();
-    for (outlier, fitting) in outliers.iter().zip(fitting_half(&outliers)) {
-        if !fitting {
-            continue;
-        }
+    // Halves of what the gate is fitted on, to see how it does on what it was not.
+    let mut half: Vec<bool> = Vec::new();
+    let fitting = fitting_half(&outliers);
+    let outliers: Vec<Outlier> = outliers.into_iter().zip(fitting).filter(|(_, fits)| *fits).map(|(o, _)| o).collect();
+    for (outlier, side) in outliers.iter().zip(fitting_half(&outliers)) {
         let path = dir.join(&outlier.path);
         let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         // What cannot be decoded is refused anyway.
         if let Ok(image) = Radiograph::decode(&outlier.path, &bytes) {
             let mirrored = mirror(&image);
             inputs.extend([&image, &mirrored].map(ModelInput::from_radiograph));
+            half.extend([side; 2]);
         }
     }
     let given = inputs.len();
@@ -119,9 +125,11 @@ pub fn fit(classifier: &Classifier, train: &[&Film], validation: &[&Film], csv: 
         let left_out = [Spoilt::LeftHalf, Spoilt::RightHalf][index % 2];
         let shown = Spoilt::ALL.into_iter().filter(|way| *way != left_out);
         spoilt.extend(shown.filter_map(|way| Some((*film, way, way.flaw()?))));
+        half.resize(given + spoilt.len(), index % 2 == 0);
     }
     let made = spoilt.len();
     let train: Vec<&Film> = train.iter().step_by(SHOWN_EVERY).copied().collect();
+    half.extend((0..train.len()).map(|index| index % 2 == 0));
     let mut features = rows(classifier, "outliers", given, |index| Ok(inputs[index].clone()))?;
     features.extend(rows(classifier, "spoilt films", made, |index| {
         let (film, way, _) = spoilt[index];
@@ -133,15 +141,14 @@ pub fn fit(classifier: &Classifier, train: &[&Film], validation: &[&Film], csv: 
     let mut labels = vec![1; given];
     labels.extend(spoilt.iter().map(|(.., flaw)| class(*flaw)));
     labels.resize(features.len(), 0);
-    // Films, other images and flawed films count as much as each other, summed up.
-    let weight = |label: &usize| match label {
-        0 => 1.0 / train.len().max(1) as f32,
-        1 => 1.0 / given as f32,
-        _ => 1.0 / made.max(1) as f32,
-    };
-    let weights: Vec<f32> = labels.iter().map(weight).collect();
-    let head = head::fit(&features, &labels, &weights, 2 + FLAWS.len(), &REGRESSION);
-    let mut model = against_films(&head);
+    let all: Vec<usize> = (0..labels.len()).collect();
+    let mut model = regression(&features, &labels, &all);
+    let mut others: Vec<f32> = Vec::new();
+    for side in [true, false] {
+        let (own, strange): (Vec<usize>, Vec<usize>) = all.iter().partition(|row| half[**row] == side);
+        let model = regression(&features, &labels, &own);
+        others.extend(strange.iter().filter(|row| labels[**row] != 0).map(|row| distance(&model, &features[*row])));
+    }
     let features = rows(classifier, "validation films", validation.len(), |index| films::input(validation[index]))?;
     let mut distances: BTreeMap<&str, Vec<f32>> = BTreeMap::new();
     for (film, features) in validation.iter().zip(&features) {
@@ -149,12 +156,14 @@ pub fn fit(classifier: &Classifier, train: &[&Film], validation: &[&Film], csv: 
         distances.entry("").or_default().push(distance);
         distances.entry(&film.source).or_default().push(distance);
     }
-    model.limit = distances
+    let films = distances
         .values_mut()
         .filter(|distances| distances.len() >= SOURCE_FILMS)
         .map(|distances| largest_but(distances, REFUSED))
         .fold(f32::NEG_INFINITY, f32::max);
-    ensure!(model.limit.is_finite(), "too few validation films for a limit: at least {SOURCE_FILMS} are needed");
+    ensure!(films.is_finite(), "too few validation films for a limit: at least {SOURCE_FILMS} are needed");
+    others.iter_mut().for_each(|distance| *distance = -*distance);
+    model.limit = between(films, -largest_but(&mut others, PASSED));
     model.data = format!(
         "{} training films against {given} views of other images and {made} spoilt films; limit from {} validation films",
         train.len(),
@@ -162,6 +171,22 @@ pub fn fit(classifier: &Classifier, train: &[&Film], validation: &[&Film], csv: 
     );
     println!("gate: {}; limit {:.2}", model.data, model.limit);
     Ok(model)
+}
+
+/// The regression on some of the rows; films, other images and flawed films count as much as each other, summed up.
+fn regression(features: &[Vec<f32>], labels: &[usize], rows: &[usize]) -> GateModel {
+    let part = |row: &usize| labels[*row].min(2);
+    let count = |wanted: usize| rows.iter().filter(|row| part(row) == wanted).count().max(1) as f32;
+    let counts = [0, 1, 2].map(count);
+    let weights: Vec<f32> = rows.iter().map(|row| 1.0 / counts[part(row)]).collect();
+    let features: Vec<Vec<f32>> = rows.iter().map(|row| features[*row].clone()).collect();
+    let labels: Vec<usize> = rows.iter().map(|row| labels[*row]).collect();
+    against_films(&head::fit(&features, &labels, &weights, 2 + FLAWS.len(), &REGRESSION))
+}
+
+/// The limit: half-way between what films reach and what other images exceed, or what films reach if the two overlap.
+fn between(films: f32, others: f32) -> f32 {
+    if others > films { f32::midpoint(films, others) } else { films }
 }
 
 /// The rows of the regression less that of the films: log odds against them.
@@ -259,6 +284,11 @@ mod tests {
         let limit = largest_but(&mut values, 0.01);
         assert_eq!(values.iter().filter(|value| **value > limit).count(), 2);
         assert_eq!(largest_but(&mut [3.0, 1.0, 2.0], 0.01), 3.0);
+    }
+
+    #[test]
+    fn the_limit_is_in_the_middle_of_the_gap_if_there_is_one() {
+        assert_eq!((between(1.0, 3.0), between(1.0, 0.5)), (2.0, 1.0));
     }
 
     #[test]
