@@ -8,6 +8,7 @@
 //! What it does not do: prove that a classifier reads lungs. It can only fail to find that it does not.
 
 pub mod attention;
+mod away;
 mod chart;
 mod compare;
 mod left_out;
