@@ -197,6 +197,9 @@ pub struct AuditArgs {
     /// cross-validation.json of `cross-validate --leave-one-source-out`, to set beside
     #[arg(long, value_name = "JSON", value_hint = ValueHint::FilePath)]
     pub cross_validation: Option<PathBuf>,
+    /// cross-validation.json of `cross-validate --folds` by the same kind of network: its figures where a source was seen
+    #[arg(long, value_name = "FILE", requires = "cross_validation", value_hint = ValueHint::FilePath)]
+    pub folds: Option<PathBuf>,
     /// What to call the weights [default: their id]
     #[arg(long, value_name = "WORDS")]
     pub name: Option<String>,

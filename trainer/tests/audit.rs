@@ -9,12 +9,13 @@ use deepbreath::model::{Model, ModelConfig};
 use deepbreath::preprocess::PREPROCESSING;
 use deepbreath::weights::{DataSource, FORMAT_VERSION, Metadata, Origin, Precision};
 use tempfile::TempDir;
-use trainer::audit::report::AuditReport;
+use trainer::audit::report::{AuditReport, SeenBy};
 use trainer::audit::views::View;
 use trainer::cli::CompleteArgs;
 use trainer::dataset::read_rows;
 use trainer::export::export;
 use trainer::prepare::complete;
+use trainer::report::Protocol;
 
 fn trainer(dir: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_trainer")).args(arguments).current_dir(dir).output().unwrap()
@@ -81,6 +82,21 @@ fn films() -> (TempDir, PathBuf) {
     (dir, weights)
 }
 
+/// Writes the parts of a cross-validation.json that an audit reads: folds and sources with their AUROC of covid/normal.
+fn cross_validation(path: &Path, recipe: Option<&str>, folds: &[(&str, f64)], sources: &[(&str, f64)]) {
+    let pairs = |value: f64| serde_json::json!({"covid/normal": {"value": value, "low": null, "high": null}});
+    let folds: Vec<serde_json::Value> =
+        folds.iter().map(|(name, value)| serde_json::json!({"name": name, "auroc": pairs(*value)})).collect();
+    let source = |(name, value): &(&str, f64)| {
+        (name.to_string(), serde_json::json!({"labels": {"covid": 6, "normal": 5}, "auroc": pairs(*value)}))
+    };
+    let sources: serde_json::Map<String, serde_json::Value> = sources.iter().map(source).collect();
+    let protocol = Protocol { split: "made folds".into(), weights: "made weights".into(), ..Protocol::default() };
+    let pooled = serde_json::json!({"protocol": protocol, "sources": sources});
+    let json = serde_json::json!({"folds": folds, "pooled": pooled, "recipe": recipe});
+    fs::write(path, json.to_string()).unwrap();
+}
+
 fn read(path: &Path) -> AuditReport {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
@@ -131,11 +147,18 @@ fn a_mark_in_the_corner_is_found_out() {
         );
     }
 
-    // Again: the kept features give the same figures; beside the first, a comparison is written. A patient that the
-    // weights were trained on is left out.
-    audit(&["--cache", "cache", "--beside", "one/audit.json", "--out", "two"]);
+    // Again: the kept features give the same figures; beside the first, a comparison is written. Networks that were
+    // trained without a source and with it add a gap of their own. A patient that the weights were trained on is left
+    // out.
+    let sources = [("a", 0.875), ("b", 0.75)];
+    cross_validation(&root.join("left-out.json"), None, &[("a", 0.625)], &sources);
+    cross_validation(&root.join("folds.json"), None, &[("1", 0.9), ("2", 0.9)], &sources);
+    let kinds = ["--cross-validation", "left-out.json", "--folds", "folds.json"];
+    audit(&[&["--cache", "cache", "--beside", "one/audit.json", "--out", "two"], &kinds[..]].concat());
     let again = read(&root.join("two/audit.json"));
     assert_eq!((again.views, again.attention), (report.views.clone(), report.attention.clone()));
+    let gap = again.gaps.iter().find(|gap| gap.place == "a").expect("it was left out");
+    assert_eq!((gap.fall(), gap.rarer, again.seen_by), (Some(0.25), Some(5), SeenBy::Folds("made folds".into())));
     let comparison = fs::read_to_string(root.join("two/comparison.html")).unwrap();
     assert!(comparison.contains("made &lt;films&gt;") && comparison.contains(&format!("weights {}", report.weights)));
     assert!(!root.join("one/comparison.html").exists());
@@ -161,6 +184,24 @@ fn a_mark_in_the_corner_is_found_out() {
     audit(&["--trained-on", "trained.csv", "--cache", "cache", "--out", "three"]);
     let report = read(&root.join("three/audit.json"));
     assert_eq!((report.n, report.left_out["of patients that these weights were trained on"]), (23, 1));
+}
+
+#[test]
+fn folds_of_another_kind_of_network_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let sources = [("a", 0.9)];
+    cross_validation(&dir.path().join("left-out.json"), None, &[("a", 0.7)], &sources);
+    cross_validation(&dir.path().join("folds.json"), Some("default"), &[("1", 0.9)], &sources);
+    let refused = |arguments: &[&str]| {
+        let output = trainer(dir.path(), &[&["audit", "films.csv", "--out", "x"], arguments].concat());
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let text = refused(&["--cross-validation", "left-out.json", "--folds", "folds.json"]);
+    assert!(text.contains("recipe default") && text.contains("heads on frozen features"), "{text}");
+    let text = refused(&["--cross-validation", "left-out.json", "--folds", "left-out.json"]);
+    assert!(text.contains("left sources out"), "{text}");
+    assert!(refused(&["--folds", "folds.json"]).contains("--cross-validation"));
 }
 
 #[test]

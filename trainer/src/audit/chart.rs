@@ -21,7 +21,7 @@ const COLOURS: [&str; 4] = ["#a9b3be", "#55616e", "#ffffff", "#000000"];
 /// An AUROC with its interval, on a scale from 0.3 to 1 with a mark at 0.5.
 pub(super) fn bar(estimate: Option<Estimate>) -> String {
     let Some(Estimate { value: Some(value), low, high }) = estimate else {
-        return "<span class=\"none\" title=\"too few films\">–</span>".into();
+        return "<span class=\"none\" title=\"not measured, or too few films\">–</span>".into();
     };
     let place = |value: f64| 100.0 * ((value - SCALE.0) / (SCALE.1 - SCALE.0)).clamp(0.0, 1.0);
     let mut text = format!("<b>{value:.2}</b>");

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::place::{Place, SEEN, UNSEEN};
 use crate::bootstrap::{Bootstrap, Estimate, patients};
 use crate::metrics::{Prediction, Ranking};
 
@@ -35,13 +36,15 @@ impl Groups {
         };
         let mut groups: Vec<(String, Vec<usize>)> =
             sources.iter().map(|source| (source.to_string(), of(&|other| other == *source))).collect();
-        for name in joined.iter().filter(|name| name.contains('+')) {
-            groups.push((name.clone(), of(&|source| name.split('+').any(|part| part == source))));
+        for name in joined {
+            if let Place::Joined(parts) = Place::of(name) {
+                groups.push((name.clone(), of(&|source| parts.contains(&source))));
+            }
         }
         let known = |source: &str| seen.iter().any(|seen| seen == source);
         let (home, away) = (of(&known), of(&|source| !known(source)));
         if !home.is_empty() && !away.is_empty() {
-            groups.extend([("seen".into(), home), ("unseen".into(), away)]);
+            groups.extend([(SEEN.into(), home), (UNSEEN.into(), away)]);
         }
         Self(groups)
     }

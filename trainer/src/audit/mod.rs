@@ -8,12 +8,15 @@
 //! What it does not do: prove that a classifier reads lungs. It can only fail to find that it does not.
 
 pub mod attention;
+mod away;
 mod chart;
 mod compare;
+mod left_out;
 mod linear;
 pub mod lungs;
 pub mod measure;
 mod page;
+mod place;
 pub mod probe;
 pub mod report;
 pub mod views;
@@ -29,13 +32,14 @@ use deepbreath::model::{FEATURES, Model, NamedTensors, NormMode, pool};
 use deepbreath::preprocess::ModelInput;
 use deepbreath::weights::{Metadata, Weights};
 use rayon::prelude::*;
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use self::left_out::{LeftOut, gaps};
 use self::measure::{Figures, Groups};
-use self::report::{AuditReport, FORMAT, Gap, Seen, SourceProbe};
+use self::place::Counts;
+use self::report::{AuditReport, FORMAT, Seen, SourceProbe};
 use self::views::View;
-use crate::bootstrap::{Bootstrap, Estimate, patients};
+use crate::bootstrap::{Bootstrap, patients};
 use crate::cli::AuditArgs;
 use crate::cross_validate::rows::rows;
 use crate::cross_validate::trivial;
@@ -63,7 +67,8 @@ const SEED: u64 = 42;
 /// If a file is missing or wrong, or Ctrl-C was pressed; the message says which and what to do.
 pub fn run(args: &AuditArgs) -> Result<()> {
     stop_on_interrupt();
-    let left_out = args.cross_validation.as_deref().map(LeftOut::read).transpose()?;
+    let left_out =
+        args.cross_validation.as_deref().map(|path| LeftOut::read(path, args.folds.as_deref())).transpose()?;
     let beside = args.beside.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
     // Loading also checks the golden vectors.
     let classifier = evaluate::load(&args.weights, &args.compute)?;
@@ -92,34 +97,6 @@ fn read(path: &Path) -> Result<AuditReport> {
     serde_json::from_slice(&bytes).with_context(|| {
         format!("{} is no audit.json of this version; make it again with `trainer audit`", path.display())
     })
-}
-
-/// The parts of `cross-validation.json` that are needed.
-#[derive(Debug, Deserialize)]
-struct LeftOut {
-    folds: Vec<LeftOutFold>,
-    pooled: Pooled,
-}
-
-/// A fold that tests a source which the others trained for.
-#[derive(Debug, Deserialize)]
-struct LeftOutFold {
-    name: String,
-    auroc: BTreeMap<String, Estimate>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Pooled {
-    protocol: Protocol,
-}
-
-impl LeftOut {
-    fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        serde_json::from_slice(&bytes).with_context(|| {
-            format!("{} is no cross-validation.json; make it with `trainer cross-validate`", path.display())
-        })
-    }
 }
 
 /// The films of an audit.
@@ -187,8 +164,7 @@ impl Chosen {
         let people: Vec<&Film> = films.iter().collect();
         let ids = patients(&crate::validation::predictions(&people, vec![vec![0.0; classes.len()]; films.len()]));
         let seen: Vec<String> = weights.metadata.origin.data.iter().map(|source| source.name.clone()).collect();
-        let joined: Vec<String> =
-            left_out.iter().flat_map(|report| &report.folds).map(|fold| fold.name.clone()).collect();
+        let joined = left_out.as_ref().map(LeftOut::names).unwrap_or_default();
         let temporary;
         let cache = match &args.cache {
             Some(folder) => {
@@ -225,7 +201,7 @@ impl Chosen {
         let trivial_rows = features.trivial()?;
         let trivial = probe::answers(films, &trivial_rows, classes.len(), SEED)?;
         let (attention, randomised) = attention::look(films, &ids, tensors, device, bootstrap)?;
-        let mut counts: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+        let mut counts = Counts::new();
         for film in films {
             *counts.entry(film.source.clone()).or_default().entry(classes[film.label].clone()).or_default() += 1;
         }
@@ -240,7 +216,9 @@ impl Chosen {
             films: counts,
             left_out: self.left_out.clone(),
             gaps: gaps(&seen_as[0].network, left_out.as_ref()),
-            left_out_by: left_out.map(|report| report.pooled.protocol.weights),
+            left_out_by: left_out.as_ref().map(LeftOut::weights),
+            left_out_recipe: left_out.as_ref().and_then(LeftOut::recipe),
+            seen_by: left_out.as_ref().map(LeftOut::seen_by).unwrap_or_default(),
             views: seen_as,
             source: self.source(&whole)?,
             trivial: Figures::new(&trivial, classes, &groups, bootstrap),
@@ -312,26 +290,6 @@ fn trained_on(manifests: &[PathBuf]) -> Result<HashSet<PathBuf>> {
         return Ok(HashSet::new());
     }
     Ok(Manifest::read(manifests)?.films.iter().map(|film| canonical(&film.path)).collect())
-}
-
-/// What is lost at sources that training did not see: from a report that left each out in turn, and from the weights'
-/// own answers where the films have such sources.
-fn gaps(whole: &Figures, left_out: Option<&LeftOut>) -> Vec<Gap> {
-    let mut gaps = Vec::new();
-    for fold in left_out.iter().flat_map(|report| &report.folds) {
-        for (pair, unseen) in &fold.auroc {
-            if let Some(seen) = whole.of(&fold.name, pair) {
-                gaps.push(Gap { place: fold.name.clone(), pair: pair.clone(), seen, unseen: *unseen });
-            }
-        }
-    }
-    let away = whole.within.get("unseen").into_iter().flatten();
-    for (pair, unseen) in away {
-        if let Some(seen) = whole.of("seen", pair) {
-            gaps.push(Gap { place: "sources never seen".into(), pair: pair.clone(), seen, unseen: *unseen });
-        }
-    }
-    gaps
 }
 
 /// Pooled features of the films, kept in `cache`.

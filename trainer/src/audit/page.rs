@@ -4,20 +4,26 @@ use std::fmt::Write;
 
 use super::chart::{bar, icon};
 use super::measure::{FEW_OF_A_LABEL, Figures};
-use super::report::{AuditReport, GAP_LIMIT, HIDDEN_LIMIT};
+use super::place::Place;
+use super::report::{AuditReport, GAP_LIMIT, HIDDEN_LIMIT, SeenBy};
 use super::views::View;
 use crate::bootstrap::Estimate;
 use crate::page;
 use crate::svg::escape;
 use crate::tables::{Cell, Table};
 
+/// Why a collection left out is no new hospital.
+pub(super) const OVERLAPS: &str = "Collections share hospitals: the films of rsna come from the NIH, as those of nih do, and \
+                                   those of siim from BIMCV, as those of bimcv do, and from RICORD. So a collection that \
+                                   was left out of training is not an unseen hospital.";
+
 /// The page of one audit.
 pub(super) fn audit(report: &AuditReport) -> String {
     let mut text = banner(report);
     let _ = writeln!(
         text,
-        "<p class=\"lead\">A classifier can be right for the wrong reason: if the films of the sick come from one hospital \
-         and those of the healthy from another, it is enough to recognise the hospital. This page asks <b>{}</b> \
+        "<p class=\"lead\">A classifier can be right for the wrong reason: if the films of the sick come from one collection \
+         and those of the healthy from another, it is enough to recognise the collection. This page asks <b>{}</b> \
          (<code>{}</code>) what it goes by, on {} films of {} patients.</p>\n<p class=\"soft\">AUROC: pick one film with \
          the finding and one without; how often does the classifier rank the first higher? 1.00 is always, 0.50 is a coin \
          (the thin line in each bar). Below each figure: its 95\u{a0}% interval over patients.</p>\n\
@@ -40,21 +46,28 @@ pub(super) fn audit(report: &AuditReport) -> String {
 
 /// Red with reasons, or green with what was not shown.
 pub(super) fn banner(report: &AuditReport) -> String {
-    if report.alarms.is_empty() {
-        let unseen = if report.gaps.is_empty() {
-            " What it does at a hospital that training never saw was <b>not measured</b> here."
-        } else {
-            ""
+    let Some(verdict) = report.verdict() else {
+        let hidden = match report.best(View::LungsHidden) {
+            Some(_) => format!("With the lungs hidden no pair of labels has an AUROC beyond {HIDDEN_LIMIT:.2}."),
+            None => "There are too few films to ask what is left with the lungs hidden.".into(),
+        };
+        let measured = report.gaps.iter().find(|gap| gap.fall().is_some());
+        let unseen = match measured {
+            Some(gap) => format!(
+                "At collections that training did not see the AUROC falls by no more than {GAP_LIMIT:.2}. {}",
+                escape(&report.caveat(gap))
+            ),
+            None => {
+                "How much the AUROC falls at a collection that training never saw was <b>not measured</b> here.".into()
+            }
         };
         return format!(
-            "<div class=\"banner calm\" role=\"note\"><h2>No shortcut found</h2><p>With the lungs hidden the AUROC is at \
-             most {HIDDEN_LIMIT:.2}, and it falls by no more than {GAP_LIMIT:.2} at sources that training did not see. This \
-             does <b>not</b> show that the classifier reads lungs, that it is right, or that it would be right \
-             elsewhere; only that these tests found no other reason for its answers.{unseen}</p></div>\n"
+            "<div class=\"banner calm\" role=\"note\"><h2>No shortcut found</h2><p>{hidden} {unseen} This does <b>not</b> \
+             show that the classifier reads lungs, that it is right, or that it would be right elsewhere; only that these \
+             tests found no other reason for its answers.</p></div>\n"
         );
-    }
-    let mut text =
-        String::from("<div class=\"banner alarm\" role=\"note\"><h2>This classifier uses shortcuts</h2>\n<ul>\n");
+    };
+    let mut text = format!("<div class=\"banner alarm\" role=\"note\"><h2>This classifier {verdict}</h2>\n<ul>\n");
     for alarm in &report.alarms {
         let _ = writeln!(text, "<li>{}</li>", escape(&alarm.text));
     }
@@ -106,8 +119,8 @@ fn views(report: &AuditReport) -> String {
         "–".into(),
         bar(Some(report.trivial.macro_auroc)),
         "–".into(),
-        "<span class=\"wide\">Brightness of the film, its corners and border, and an 8 x 8 thumbnail. The least that a \
-         network has to beat.</span>"
+        "<span class=\"wide\">Brightness of the film, its corners and border, and an 8 x 8 thumbnail, in which \
+         large opacities show. The least that a network has to beat.</span>"
             .into(),
     ]);
     table(&mut text, &columns.map(String::from), &rows);
@@ -116,8 +129,8 @@ fn views(report: &AuditReport) -> String {
 
 /// The pairs of labels within one source that a whole film has figures for.
 fn places(figures: &Figures) -> Vec<(&str, &str)> {
-    let named = |group: &&String| !["seen", "unseen"].contains(&group.as_str());
-    let groups = figures.within.keys().filter(named);
+    let single = |group: &&String| matches!(Place::of(group), Place::Source(_));
+    let groups = figures.within.keys().filter(single);
     groups.flat_map(|group| figures.within[group].keys().map(move |pair| (group.as_str(), pair.as_str()))).collect()
 }
 
@@ -126,13 +139,13 @@ fn inside(report: &AuditReport) -> String {
     let places = places(&whole.network);
     if places.is_empty() {
         return format!(
-            "<h2>Inside one hospital</h2>\n<p>No source here holds {FEW_OF_A_LABEL} films of two labels: the label and the \
-             hospital cannot be told apart on these films, and no figure on this page can say which of the two the \
+            "<h2>Inside one collection</h2>\n<p>No source here holds {FEW_OF_A_LABEL} films of two labels: the label and the \
+             collection cannot be told apart on these films, and no figure on this page can say which of the two the \
              classifier recognises.</p>\n"
         );
     }
     let mut text = format!(
-        "<h2>Inside one hospital</h2>\n<p>Among films of a single source, recognising the source is worth nothing: this is \
+        "<h2>Inside one collection</h2>\n<p>Among films of a single source, recognising the source is worth nothing: this is \
          the fairer figure. Where even a film without lungs is ranked well, something besides the lungs differs between \
          the sick and the healthy of that source (age, posture, exposure, tubes). Pairs with fewer than \
          {FEW_OF_A_LABEL} films of a label are left out; wide intervals mean few films.</p>\n"
@@ -150,7 +163,7 @@ fn inside(report: &AuditReport) -> String {
 }
 
 fn source(report: &AuditReport) -> String {
-    let heading = "<h2>Does it know the hospital?</h2>\n";
+    let heading = "<h2>Does it know the collection?</h2>\n";
     let Some(probe) = &report.source else {
         return format!("{heading}<p>These films are of one source only, so this cannot be asked.</p>\n");
     };
@@ -176,7 +189,7 @@ pub(super) fn two(value: Option<f64>) -> String {
 }
 
 fn gaps(report: &AuditReport) -> String {
-    let mut text = String::from("<h2>At a hospital that training never saw</h2>\n");
+    let mut text = format!("<h2>At a collection that training never saw</h2>\n<p class=\"soft\">{OVERLAPS}</p>\n");
     if report.gaps.is_empty() {
         return text
             + "<p><b>Not measured.</b> The weights were trained on every source of these films, and no report of a \
@@ -184,15 +197,26 @@ fn gaps(report: &AuditReport) -> String {
                hold for the sources that training saw.</p>\n";
     }
     text += "<p>On the left other patients of sources that training saw, as in the test splits of most papers. On the right \
-             a source that it did not see. The difference is what a shortcut is worth.";
-    if let Some(by) = &report.left_out_by {
-        let _ = write!(
-            text,
-            " Where one source is named, the right figure is of classifiers that were trained anew without it: {}. They need \
-             not be of the same kind as these weights, which makes the difference larger or smaller than it would be for \
-             these weights alone.",
-            escape(by)
-        );
+             a source that it did not see. A fall may come from a shortcut that is worth nothing there, but also from \
+             films, patients or labels of another kind.";
+    if let (Some(network), Some(by)) = (report.left_out_network(), &report.left_out_by) {
+        text += &match &report.seen_by {
+            SeenBy::Weights => format!(
+                " Where a source is named, <b>the two figures come from two networks</b>: the left one from these weights, \
+                 the right one from {}, made anew without it ({}). So a part of the fall may be the difference between \
+                 the networks; how large a part is not known.",
+                escape(&network),
+                escape(by)
+            ),
+            SeenBy::Folds(folds) => format!(
+                " Where a source is named, both figures come from {} ({}): the right one made anew without the source, the \
+                 left one with it. They are not these weights, which may lose more or less. Sources that were left out \
+                 together have no figure of their own on the left. How the left ones were made: {}",
+                escape(&network),
+                escape(by),
+                escape(folds)
+            ),
+        };
     }
     text += "</p>\n";
     let columns = ["place", "labels", "trained on it (other patients)", "never seen", "fall"].map(String::from);
@@ -201,11 +225,19 @@ fn gaps(report: &AuditReport) -> String {
         .iter()
         .map(|gap| {
             let fall = gap.fall().map_or("–".into(), |fall| format!("{fall:+.2}").replace('-', "\u{2212}"));
-            vec![escape(&gap.place), escape(&gap.pair), bar(Some(gap.seen)), bar(Some(gap.unseen)), fall]
+            let place = escape(&Place::of(&gap.place).words(&report.films));
+            let films =
+                report.rarer(gap).map_or(String::new(), |films| format!("<br><small>{}</small>", rests_on(films)));
+            vec![place, escape(&gap.pair) + &films, bar(Some(gap.seen)), bar(Some(gap.unseen)), fall]
         })
         .collect();
     table(&mut text, &columns, &rows);
     text
+}
+
+/// How many films of the rarer label a figure rests on.
+pub(super) fn rests_on(films: usize) -> String {
+    format!("{films} {} of the rarer label", if films == 1 { "film" } else { "films" })
 }
 
 fn looks(report: &AuditReport) -> String {
@@ -248,8 +280,9 @@ fn lungs(report: &AuditReport) -> String {
         "<h2>How the lungs are found</h2>\n<p>A small linear rule draws the lungs from a 28 x 28 thumbnail; it shares nothing \
          with the network. It was fitted to outlines that radiologists drew. On patients that it was not fitted to, it \
          overlaps their outlines with a Dice coefficient of <b>{}</b> (1: the same; the mean outline alone: {}). {} outlines \
-         of {} patients, all of them films of {}, mostly adults: on other sources, on children and where the lung is white \
-         with disease it was not measured. For that reason the block over the whole chest stands beside it.</p>\n",
+         of {} patients, all of them films of {} with COVID-19 or pneumonia, mostly of adults: on films without disease and on \
+         other sources it was never measured, and hardly on children. For that reason the block over the whole chest stands \
+         beside it.</p>\n",
         with(&fit.dice),
         with(&fit.dice_usual),
         fit.films,
@@ -285,11 +318,12 @@ fn method(report: &AuditReport) -> String {
     let _ = writeln!(
         text,
         "</dl>\n<ul>\n<li>Intervals: 95\u{a0}% percentile bootstrap over patients, {} resamples. They cover other patients of \
-         these sources, not other hospitals, wrong labels or another training run.</li>\n<li>Covered parts become black \
-         before the film's grey range is stretched; the network gets what it would get for a film with black paper on it.\
-         </li>\n<li>New last layer and source: logistic regression on the network's pooled features, every label the same \
-         weight, five folds, no patient in two.</li>\n<li>Alarms: AUROC beyond {HIDDEN_LIMIT:.2} with lungs or chest hidden, or \
-         a fall of more than {GAP_LIMIT:.2} at a source that training did not see.</li>\n</ul>",
+         these sources, not other collections or hospitals, wrong labels or another training run.</li>\n<li>Covered \
+         parts become black before the film's grey range is stretched; the network gets what it would get for a film with \
+         black paper on it.</li>\n<li>New last layer and source: logistic regression on the network's pooled features, every label the same \
+         weight, five folds, no patient in two.</li>\n<li>Alarms: a pair of labels with an AUROC beyond {HIDDEN_LIMIT:.2} with \
+         lungs or chest hidden (at the sources that training saw, at least {FEW_OF_A_LABEL} films of either label), or a \
+         fall of more than {GAP_LIMIT:.2} at a source that training did not see.</li>\n</ul>",
         report.protocol.bootstrap.resamples
     );
     text
@@ -305,7 +339,7 @@ impl AuditReport {
         }
         let mut text = format!("{} films, weights {weights}\n\n{}\n", self.n, table.terminal());
         for alarm in &self.alarms {
-            let _ = writeln!(text, "ALARM {}: {}", alarm.code, alarm.text);
+            let _ = writeln!(text, "ALARM: {}", alarm.text);
         }
         text
     }
@@ -322,9 +356,41 @@ mod tests {
         assert!(red.contains("banner alarm") && red.matches("<li>").count() == 2, "{red}");
         let calm = banner(&report(0.5, 0.0));
         assert!(calm.contains("banner calm") && calm.contains("<b>not</b> show") && !calm.contains("not measured"));
+        assert!(calm.contains("Both figures are of these weights"), "{calm}");
         let mut unmeasured = report(0.5, 0.0);
         unmeasured.gaps.clear();
         assert!(banner(&unmeasured).contains("not measured"));
         assert!(audit(&unmeasured).contains("Not measured."));
+        let fall = banner(&report(0.5, 0.2));
+        assert!(fall.contains("may use shortcuts"), "{fall}");
+    }
+
+    #[test]
+    fn joined_sources_are_not_inside_one_collection() {
+        let mut report = report(0.5, 0.0);
+        let pairs = report.views[0].network.auroc.clone();
+        for group in ["home", "ill+well", "seen"] {
+            report.views[0].network.within.insert(group.into(), pairs.clone());
+        }
+        assert_eq!(places(&report.views[0].network), [("home", "covid/normal")]);
+        for source in ["ill", "well"] {
+            report.films.entry(source.into()).or_default().insert(source.into(), 9);
+        }
+        report.gaps[0].place = "ill+well".into();
+        assert!(gaps(&report).contains("between ill and well, one label each"));
+    }
+
+    #[test]
+    fn the_table_of_falls_says_whose_figures_it_compares() {
+        let mut report = report(0.5, 0.2);
+        report.left_out_by = Some("frozen weights".into());
+        report.gaps[0].rarer = Some(8);
+        let text = gaps(&report);
+        assert!(text.contains("the two figures come from two networks") && text.contains("8 films of the rarer label"));
+        report.seen_by = SeenBy::Folds("5 folds by patient".into());
+        report.gaps[0].seen = Estimate::default();
+        let text = gaps(&report);
+        assert!(text.contains("both figures come from linear heads") && text.contains("5 folds by patient"), "{text}");
+        assert!(text.contains("<td>–</td>"), "no fall without a figure: {text}");
     }
 }

@@ -6,14 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use super::attention::{Attention, Randomised};
 use super::lungs::Fit;
-use super::measure::Figures;
+use super::measure::{FEW_OF_A_LABEL, Figures};
+use super::place::{Place, SEEN, rarer};
 use super::views::View;
 use crate::bootstrap::Estimate;
 use crate::report::Protocol;
 
 /// Version of `audit.json`; a field may be added without a new one, none is removed or redefined.
 pub const FORMAT: u32 = 1;
-/// With the lungs hidden, an AUROC beyond this is an alarm.
+/// With the lungs hidden, an AUROC of a pair of labels beyond this is an alarm.
 pub const HIDDEN_LIMIT: f64 = 0.60;
 /// A fall of the AUROC from seen to unseen sources beyond this is an alarm.
 pub const GAP_LIMIT: f64 = 0.10;
@@ -45,12 +46,18 @@ pub struct AuditReport {
     pub views: Vec<Seen>,
     /// How well the features tell the sources apart; null for fewer than two sources.
     pub source: Option<SourceProbe>,
-    /// A linear head on features without network and lungs (see `cross_validate::trivial`), five folds over patients.
+    /// A linear head on features that need no network (see `cross_validate::trivial`), five folds over patients.
     pub trivial: Figures,
     /// Sources that training saw against sources that it did not.
     pub gaps: Vec<Gap>,
     /// Where the figures for sources left out come from; null where no report was given.
     pub left_out_by: Option<String>,
+    /// The recipe that trained the networks without these sources; null for linear heads on frozen features.
+    #[serde(default)]
+    pub left_out_recipe: Option<String>,
+    /// Who answered where those sources were seen.
+    #[serde(default)]
+    pub seen_by: SeenBy,
     /// Where the network looks.
     pub attention: Attention,
     /// The weight-randomisation test of the maps.
@@ -89,21 +96,40 @@ pub struct SourceProbe {
     pub macro_auroc: Estimate,
 }
 
+/// Who gave the figures [`Gap::seen`] that stand beside those for sources left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SeenBy {
+    /// The audited weights: another network than those that never saw the source.
+    #[default]
+    Weights,
+    /// Networks of the same kind as those that never saw the source, in folds that this sentence describes.
+    Folds(String),
+}
+
 /// One pair of labels in one place, once seen in training and once not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gap {
-    /// The source, or `sources never seen`.
+    /// The source, several that were left out together (`a+b`), or `sources never seen`: the weights' own answers.
     pub place: String,
     /// The pair of labels.
     pub pair: String,
-    /// AUROC where training saw the source (other patients of it).
+    /// AUROC where training saw the source (other patients of it), see [`SeenBy`]; without a value where there is none.
     pub seen: Estimate,
     /// AUROC where it did not.
     pub unseen: Estimate,
+    /// Films of the rarer label that `unseen` rests on; null where the audited films tell, or where it is not known.
+    #[serde(default)]
+    pub rarer: Option<usize>,
 }
 
 impl Gap {
-    /// How much of the AUROC is lost.
+    /// Whether both figures are the audited weights' own.
+    pub(super) fn is_of_the_weights(&self) -> bool {
+        Place::of(&self.place) == Place::Unseen
+    }
+
+    /// How much of the AUROC is lost; none where a figure is missing.
     pub fn fall(&self) -> Option<f64> {
         Some(self.seen.value? - self.unseen.value?)
     }
@@ -112,10 +138,20 @@ impl Gap {
 /// A reason for the red banner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Alarm {
-    /// `lungs-hidden` or `unseen-source`.
-    pub code: String,
+    /// Its kind.
+    pub code: AlarmCode,
     /// In words.
     pub text: String,
+}
+
+/// Kinds of alarms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AlarmCode {
+    /// A pair of labels is told apart although lungs or chest are hidden.
+    LungsHidden,
+    /// A pair of labels is told apart less well at a source that training did not see.
+    UnseenSource,
 }
 
 impl AuditReport {
@@ -124,40 +160,90 @@ impl AuditReport {
         self.views.iter().find(|seen| seen.view == view)
     }
 
+    /// The pair of labels that the weights tell apart best in this view, with its AUROC: at the sources that training
+    /// saw, if there are others, since that is where shortcuts were learned. Only pairs with enough films have one.
+    pub(super) fn best(&self, view: View) -> Option<(f64, &str)> {
+        let network = &self.view(view)?.network;
+        let pairs = network.within.get(SEEN).unwrap_or(&network.auroc);
+        let figures = pairs.iter().filter_map(|(pair, figure)| Some((figure.value?, pair.as_str())));
+        figures.max_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    /// Who answered at the sources left out; none where no report was given.
+    pub(super) fn left_out_network(&self) -> Option<String> {
+        self.left_out_by.as_ref()?;
+        Some(match &self.left_out_recipe {
+            Some(recipe) => format!("networks trained by the recipe {recipe}"),
+            None => "linear heads on frozen features".into(),
+        })
+    }
+
+    /// Films of the rarer label that the unseen figure of `gap` rests on, where that is known.
+    pub(super) fn rarer(&self, gap: &Gap) -> Option<usize> {
+        let away = |source: &str| !self.seen.iter().any(|seen| seen == source);
+        gap.rarer.or_else(|| if gap.is_of_the_weights() { rarer(&self.films, &gap.pair, away) } else { None })
+    }
+
+    /// What differs between the two figures of `gap` besides the source.
+    pub(super) fn caveat(&self, gap: &Gap) -> String {
+        let Some(network) = self.left_out_network().filter(|_| !gap.is_of_the_weights()) else {
+            return "Both figures are of these weights, on different films.".into();
+        };
+        match self.seen_by {
+            SeenBy::Weights => format!(
+                "The two figures come from two networks: the first from these weights, the second from {network} that \
+                 never saw the collection. So a part of the fall may be the difference between the networks."
+            ),
+            SeenBy::Folds(_) => format!(
+                "Both figures come from {network}, trained once with films of the collection and once without, and not \
+                 from these weights themselves."
+            ),
+        }
+    }
+
+    /// What the alarms amount to; none without alarms. A fall alone can have other reasons than a shortcut.
+    pub(super) fn verdict(&self) -> Option<&'static str> {
+        self.alarms.first()?;
+        let hidden = self.alarms.iter().any(|alarm| alarm.code == AlarmCode::LungsHidden);
+        Some(if hidden { "uses shortcuts" } else { "may use shortcuts" })
+    }
+
     /// What the figures say against the weights.
     pub(super) fn find_alarms(&mut self) {
-        let mut alarms = Vec::new();
-        for view in [View::LungsHidden, View::ChestHidden] {
-            // At the sources that training saw, if there are others: that is where shortcuts were learned.
-            let Some(network) = self.view(view).map(|seen| &seen.network) else { continue };
-            let seen = network.within.get("seen").into_iter().flat_map(BTreeMap::values);
-            let figures = seen.chain([&network.macro_auroc]).filter_map(|figure| figure.value);
-            let Some(value) = figures.max_by(f64::total_cmp) else { continue };
-            if value > HIDDEN_LIMIT {
-                let text = format!(
-                    "With {} the classifier still ranks the films with an AUROC of {value:.2} (a coin: 0.50, our limit: \
-                     {HIDDEN_LIMIT:.2}). So a part of its answer does not come from the lungs.",
-                    if view == View::LungsHidden { "the lungs blacked out" } else { "the whole chest blacked out" }
-                );
-                alarms.push(Alarm { code: "lungs-hidden".into(), text });
-            }
-        }
-        let worst = self.gaps.iter().filter_map(|gap| Some((gap.fall()?, gap)));
-        if let Some((fall, gap)) = worst.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(fall, _)| *fall > GAP_LIMIT) {
-            let values = [gap.seen, gap.unseen].map(|estimate| estimate.value.unwrap_or_default());
-            let text = format!(
-                "From hospitals that training saw to one that it did not, the AUROC for {} falls by {fall:.2}, from {:.2} \
-                 to {:.2} ({}). The first figure is what papers print; the second is what another hospital would get{}.",
-                gap.pair,
-                values[0],
-                values[1],
-                gap.place,
-                // Not the audited network itself, which has seen all of them.
-                self.left_out_by.as_ref().map_or(String::new(), |network| format!(", as far as {network}, tells"))
-            );
-            alarms.push(Alarm { code: "unseen-source".into(), text });
-        }
+        let hidden = [View::LungsHidden, View::ChestHidden].into_iter().filter_map(|view| self.hidden_alarm(view));
+        let alarms = hidden.chain(self.unseen_alarm()).collect();
         self.alarms = alarms;
+    }
+
+    fn hidden_alarm(&self, view: View) -> Option<Alarm> {
+        let (value, pair) = self.best(view).filter(|(value, _)| *value > HIDDEN_LIMIT)?;
+        let (how, rest) = match view {
+            View::LungsHidden => {
+                ("the lungs blacked out", ", though strips of them and the outline of the black remain")
+            }
+            _ => ("the whole chest blacked out", ""),
+        };
+        let text = format!(
+            "With {how} the classifier still ranks the films of {pair} with an AUROC of {value:.2} (a coin: 0.50, our \
+             limit: {HIDDEN_LIMIT:.2}). What it goes by then is hardly in the lungs{rest}."
+        );
+        Some(Alarm { code: AlarmCode::LungsHidden, text })
+    }
+
+    fn unseen_alarm(&self) -> Option<Alarm> {
+        let enough = |gap: &&Gap| gap.rarer.is_none_or(|films| films >= FEW_OF_A_LABEL);
+        let falls = self.gaps.iter().filter(enough).filter_map(|gap| Some((gap.fall()?, gap)));
+        let (fall, gap) = falls.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(fall, _)| *fall > GAP_LIMIT)?;
+        let text = format!(
+            "At collections that training saw the AUROC for {} is {:.2}, at one that it did not {:.2}: a fall of {fall:.2} \
+             ({}). {}",
+            gap.pair,
+            gap.seen.value?,
+            gap.unseen.value?,
+            Place::of(&gap.place).words(&self.films),
+            self.caveat(gap)
+        );
+        Some(Alarm { code: AlarmCode::UnseenSource, text })
     }
 }
 
@@ -197,8 +283,11 @@ pub(super) mod tests {
                 pair: "covid/normal".into(),
                 seen: figure(0.9),
                 unseen: figure(0.9 - fall),
+                rarer: None,
             }],
             left_out_by: None,
+            left_out_recipe: None,
+            seen_by: SeenBy::Weights,
             attention: Attention::default(),
             randomised: Vec::new(),
             lungs: Fit::released(),
@@ -211,13 +300,73 @@ pub(super) mod tests {
 
     #[test]
     fn alarms_begin_beyond_their_limits() {
-        let codes = |hidden: f64, fall: f64| -> Vec<String> {
+        let codes = |hidden: f64, fall: f64| -> Vec<AlarmCode> {
             report(hidden, fall).alarms.into_iter().map(|alarm| alarm.code).collect()
         };
         assert!(codes(0.6, 0.09).is_empty());
-        assert_eq!(codes(0.61, 0.09), ["lungs-hidden"]);
-        assert_eq!(codes(0.3, 0.11), ["unseen-source"]);
-        assert_eq!(codes(0.8, 0.5), ["lungs-hidden", "unseen-source"]);
+        assert_eq!(codes(0.61, 0.09), [AlarmCode::LungsHidden]);
+        assert_eq!(codes(0.3, 0.11), [AlarmCode::UnseenSource]);
+        assert_eq!(codes(0.8, 0.5), [AlarmCode::LungsHidden, AlarmCode::UnseenSource]);
         assert!(report(0.8, 0.0).alarms[0].text.contains("0.80"));
+        let verdict = |hidden: f64, fall: f64| report(hidden, fall).verdict();
+        assert_eq!(verdict(0.6, 0.0), None);
+        assert_eq!(verdict(0.6, 0.2), Some("may use shortcuts"));
+        assert_eq!(verdict(0.8, 0.2), Some("uses shortcuts"));
+    }
+
+    #[test]
+    fn hidden_lungs_are_judged_by_the_worst_pair_whatever_training_saw() {
+        let mut report = report(0.5, 0.0);
+        let pairs = |covid: f64, pneumonia: f64| -> BTreeMap<String, Estimate> {
+            [("covid/normal".to_owned(), figure(covid)), ("normal/pneumonia".to_owned(), figure(pneumonia))].into()
+        };
+        // All sources were seen: the mean over the findings is calm, one pair is not.
+        report.views[1].network.auroc = pairs(0.55, 0.75);
+        report.find_alarms();
+        assert_eq!(report.best(View::LungsHidden), Some((0.75, "normal/pneumonia")));
+        assert_eq!(report.alarms.len(), 1);
+        let text = &report.alarms[0].text;
+        assert!(text.contains("normal/pneumonia") && text.contains("0.75"), "{text}");
+        // Some were not: the same rule, at those that were.
+        report.views[1].network.within.insert(SEEN.into(), pairs(0.9, 0.52));
+        report.find_alarms();
+        assert_eq!(report.best(View::LungsHidden), Some((0.9, "covid/normal")));
+        // The mean alone raises none.
+        report.views[1].network.within.insert(SEEN.into(), pairs(0.6, 0.52));
+        report.views[1].network.macro_auroc = figure(0.9);
+        report.find_alarms();
+        assert!(report.alarms.is_empty());
+    }
+
+    #[test]
+    fn a_fall_says_whose_figures_it_compares() {
+        let mut report = report(0.5, 0.2);
+        let text = |report: &mut AuditReport| {
+            report.find_alarms();
+            report.alarms.first().map(|alarm| alarm.text.clone()).unwrap_or_default()
+        };
+        report.left_out_by = Some("frozen weights".into());
+        assert!(text(&mut report).contains("come from two networks"));
+        report.seen_by = SeenBy::Folds("5 folds".into());
+        assert!(text(&mut report).contains("Both figures come from linear heads on frozen features"));
+        report.left_out_recipe = Some("default".into());
+        assert!(text(&mut report).contains("Both figures come from networks trained by the recipe default"));
+        report.gaps[0].place = super::super::place::NEVER_SEEN.into();
+        assert!(text(&mut report).contains("Both figures are of these weights"));
+        report.gaps[0].rarer = Some(FEW_OF_A_LABEL - 1);
+        assert_eq!(text(&mut report), "", "too few films for an alarm");
+    }
+
+    #[test]
+    fn audits_from_before_folds_are_read() {
+        let mut json = serde_json::to_value(report(0.5, 0.0)).unwrap();
+        for field in ["seen_by", "left_out_recipe"] {
+            json.as_object_mut().unwrap().remove(field).expect("it is written");
+        }
+        json["gaps"][0].as_object_mut().unwrap().remove("rarer").expect("it is written");
+        let read: AuditReport = serde_json::from_value(json).unwrap();
+        assert_eq!((read.seen_by, read.gaps[0].rarer), (SeenBy::Weights, None));
+        let folds = serde_json::to_string(&SeenBy::Folds("5 folds".into())).unwrap();
+        assert_eq!(folds, r#"{"folds":"5 folds"}"#);
     }
 }

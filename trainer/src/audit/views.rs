@@ -68,14 +68,19 @@ impl View {
     pub fn question(self) -> &'static str {
         match self {
             Self::Whole => "What the classifier is used for.",
-            Self::LungsHidden => "Pneumonia is in the lungs. Whatever is still right here was not read from them.",
+            Self::LungsHidden => {
+                "Pneumonia is in the lungs. Whatever is still right here was hardly read from them, though strips of them \
+                 and the outline of the black remain."
+            }
             Self::ChestHidden => {
-                "A block over the place of the lungs, the same on every film: not even their outline is left."
+                "A block over the place of the lungs, the same on every film: hardly anything of their outline is left."
             }
             Self::LungsOnly => "Everything but the lungs is black. A classifier that reads lungs should do well here.",
-            Self::BorderOnly => "The outermost tenth: collimator, letters, background. There is no disease in it.",
+            Self::BorderOnly => "The outermost tenth: collimator, letters, background. There is hardly any lung in it.",
             Self::MarksErased => "Without side markers and letters. If the figure falls, these were being read.",
-            Self::Blurred => "Posture, exposure and size of the patient stay; no opacity can be recognised.",
+            Self::Blurred => {
+                "Posture, exposure and size of the patient stay, and so do large opacities, such as a white lung."
+            }
             Self::Shuffled => "Nothing but how many pixels are how bright. A control.",
         }
     }

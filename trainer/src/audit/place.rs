@@ -1,0 +1,107 @@
+//! What the name of a group of films stands for, and how many films there are.
+
+use std::collections::BTreeMap;
+
+/// Name of the sources that the weights were trained on.
+pub(super) const SEEN: &str = "seen";
+/// Name of the other sources.
+pub(super) const UNSEEN: &str = "unseen";
+/// The same as the place of a gap.
+pub(super) const NEVER_SEEN: &str = "sources never seen";
+
+/// Films by source, then by label.
+pub(super) type Counts = BTreeMap<String, BTreeMap<String, usize>>;
+
+/// Where films come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place<'a> {
+    /// All sources that the weights were trained on.
+    Seen,
+    /// All other sources.
+    Unseen,
+    /// One source.
+    Source(&'a str),
+    /// Several sources that were left out together (`a+b`). Recognising the source can be worth something there.
+    Joined(Vec<&'a str>),
+}
+
+impl<'a> Place<'a> {
+    /// The place of that name.
+    pub(super) fn of(name: &'a str) -> Self {
+        match name {
+            SEEN => Self::Seen,
+            UNSEEN | NEVER_SEEN => Self::Unseen,
+            _ if name.contains('+') => Self::Joined(name.split('+').map(str::trim).collect()),
+            _ => Self::Source(name),
+        }
+    }
+
+    /// The sources that it names; none where it stands for whatever training saw or did not see.
+    pub(super) fn sources(&self) -> &[&'a str] {
+        match self {
+            Self::Seen | Self::Unseen => &[],
+            Self::Source(source) => std::slice::from_ref(source),
+            Self::Joined(sources) => sources,
+        }
+    }
+
+    /// For readers. `films` tells whether joined sources hold one label each.
+    pub(super) fn words(&self, films: &Counts) -> String {
+        match self {
+            Self::Seen => "sources that training saw".into(),
+            Self::Unseen => NEVER_SEEN.into(),
+            Self::Source(source) => (*source).into(),
+            Self::Joined(sources) => {
+                let one_label = sources.iter().all(|source| films.get(*source).is_some_and(|labels| labels.len() == 1));
+                let between = format!("between {}", sources.join(" and "));
+                if one_label { between + ", one label each" } else { between }
+            }
+        }
+    }
+}
+
+/// Films of the rarer label of `pair` (`a/b`) at the sources that are `wanted`; none if `pair` is no pair.
+pub(super) fn rarer(films: &Counts, pair: &str, wanted: impl Fn(&str) -> bool) -> Option<usize> {
+    let (a, b) = pair.split_once('/')?;
+    let count = |label: &str| -> usize {
+        let chosen = films.iter().filter(|(source, _)| wanted(source.as_str()));
+        chosen.filter_map(|(_, labels)| labels.get(label)).sum()
+    };
+    Some(count(a).min(count(b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn films() -> Counts {
+        let of = |labels: &[(&str, usize)]| -> BTreeMap<String, usize> {
+            labels.iter().map(|(label, count)| (label.to_string(), *count)).collect()
+        };
+        [
+            ("one".to_owned(), of(&[("covid", 5)])),
+            ("two".to_owned(), of(&[("normal", 7)])),
+            ("both".to_owned(), of(&[("covid", 3), ("normal", 1)])),
+        ]
+        .into()
+    }
+
+    #[test]
+    fn joined_sources_are_told_from_single_ones() {
+        assert_eq!(Place::of("siim"), Place::Source("siim"));
+        assert_eq!(Place::of("one + two"), Place::Joined(vec!["one", "two"]));
+        assert_eq!(Place::of(NEVER_SEEN), Place::of(UNSEEN));
+        assert!(Place::of(SEEN).sources().is_empty());
+        assert_eq!(Place::of("siim").sources(), ["siim"]);
+        assert_eq!(Place::of("one+two").words(&films()), "between one and two, one label each");
+        assert_eq!(Place::of("one+both").words(&films()), "between one and both");
+    }
+
+    #[test]
+    fn the_rarer_label_is_counted_over_the_wanted_sources() {
+        assert_eq!(rarer(&films(), "covid/normal", |source| source == "both"), Some(1));
+        assert_eq!(rarer(&films(), "covid/normal", |_| true), Some(8));
+        assert_eq!(rarer(&films(), "covid/normal", |source| source == "one"), Some(0));
+        assert_eq!(rarer(&films(), "covid", |_| true), None);
+    }
+}
