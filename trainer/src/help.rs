@@ -90,7 +90,7 @@ pub(crate) const AUDIT: &str =
 95 % bootstrap intervals over patients). With --beside the page comparison.html sets several audits side by side.
 
 Example:
-  trainer audit films.csv --cross-validation loso/cross-validation.json --out audit/
+  trainer audit films.csv --cross-validation loso/cross-validation.json --folds folds/cross-validation.json --out audit/
 
 Of weights that know fewer labels or were trained on some of the films:
   trainer audit films.csv --weights tutorial.safetensors --trained-on tutorial.csv --out audit/tutorial/";
