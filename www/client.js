@@ -187,7 +187,8 @@ export class Classifier extends Target {
   }
 
   /**
-   * Asks the engine; where that is lost meanwhile, asks again: a new engine of the same kind, then the processor.
+   * Asks the engine; where that is lost meanwhile, asks again: a new engine of the same kind, then, where the graphics
+   * processor itself was lost, the processor.
    * @param {Source} source
    * @param {(file: string, bytes: Uint8Array<ArrayBuffer>) => Request} request
    * @param {AbortSignal | undefined} signal
@@ -203,7 +204,8 @@ export class Classifier extends Target {
       } catch (error) {
         if (!(error instanceof EngineLost)) throw error;
         lost = error;
-        if (this.#backend === 'webgpu') this.#losses++;
+        // A program that stops on a file says nothing of the graphics processor.
+        if (error.code === 'device-lost') this.#losses++;
         else stops++;
       }
     }

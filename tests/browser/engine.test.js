@@ -281,6 +281,20 @@ describe('the graphics processor', () => {
     assert.match(events[0] ?? '', /device is gone/);
   });
 
+  test('is not blamed for files that the program stops on', async () => {
+    /** @param {Client} client @param {typeof GIVEN} given */
+    const stops = async ({ Classifier }, { weights, image, modules }) => {
+      const bytes = Uint8Array.from(atob(image), (letter) => letter.charCodeAt(0));
+      const classifier = await Classifier.load({ weights, backend: 'webgpu', modules: modules('', 'panics') });
+      let changes = 0;
+      classifier.addEventListener('backendchange', () => changes++);
+      const files = ['bad.png', 'good.png', 'bad too.png', 'good.png'];
+      const answers = await Promise.all(files.map((name) => classifier.classify(new File([bytes], name)).then(({ file }) => file, ({ code }) => code)));
+      return { answers, changes, last: classifier.backend };
+    };
+    assert.deepEqual(await embedded(stops), { answers: ['panic', 'good.png', 'panic', 'good.png'], changes: 0, last: 'webgpu' });
+  });
+
   test('that computes something else is not used, which is said', async () => {
     const { first, reason } = await run('', 'computes-wrongly', 'webgpu');
     assert.equal(first, 'cpu');
