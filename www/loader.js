@@ -5,7 +5,7 @@ import { DeepbreathError } from './engine.js';
 import { Assets } from './loader/assets.js';
 import { hostOrigin, meetHost } from './loader/host.js';
 import { link } from './loader/link.js';
-import { forget, plan, remember, starting } from './loader/machine.js';
+import { forget, plan, remember, Starts } from './loader/machine.js';
 import { Network } from './loader/network.js';
 import { offerUpdate, onForget, showEngine, showFailure, showHost, showNetwork, showStarting } from './loader/panel.js';
 import { seal, sealedFrame, styleSheets } from './loader/seal.js';
@@ -130,20 +130,20 @@ async function openWorkers(assets, programs, tutorial, tell) {
  */
 function listen(port, workers, assets, planned) {
   const tell = (/** @type {FromLoader} */ message) => port.postMessage(message);
-  /** @type {Set<number>} */
-  const gpu = new Set();
+  const starts = new Starts();
   port.addEventListener('message', ({ data, ports: [line] }) => {
     const message = /** @type {FromFrame} */ (data);
     switch (message.kind) {
       case 'spawn':
         if (!line) return;
-        if (message.backend === 'webgpu') starting(gpu.add(message.id).size > 0);
+        if (message.backend === 'webgpu') starts.begin(message.id);
         return workers.spawn(message.id, line, message.tutorial, (reason) => tell({ kind: 'stopped', id: message.id, reason }));
+      case 'started':
+        return starts.end(message.id);
       case 'end':
-        if (gpu.delete(message.id)) starting(false);
+        starts.end(message.id);
         return workers.end(message.id);
       case 'settled': {
-        starting(false);
         const backend = message.backend === 'webgpu' ? 'webgpu' : 'cpu';
         const reason = String(message.reason).slice(0, 300);
         // What was asked for in the address says nothing of the machine; a failure does.

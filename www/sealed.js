@@ -26,6 +26,7 @@ import { Classifier, DeepbreathError } from './client.js';
 /**
  * What the loader hears; nothing of an image is ever among it, and what is to be saved goes to the visitor's disk only.
  * @typedef {{ kind: 'spawn', id: number, backend: Backend, tutorial: boolean }
+ *   | { kind: 'started', id: number }
  *   | { kind: 'end', id: number }
  *   | { kind: 'settled', backend: Backend, reason: string }
  *   | { kind: 'fetch-tutorial' }
@@ -66,6 +67,7 @@ class Hosts {
     return {
       line: port1,
       stopped: new Promise((resolve) => this.#stop.set(id, resolve)),
+      loaded: () => this.#port.postMessage({ kind: 'started', id }),
       terminate: () => {
         this.#stop.delete(id);
         this.#port.postMessage({ kind: 'end', id });
