@@ -40,10 +40,11 @@ const TYPES = {
 
 /**
  * Serves a folder below a sub-path and logs every request that arrives. `blank.html` is an empty page.
- * @param {{ folder?: string, change?: (name: string, bytes: Buffer, query: string) => Buffer, headers?: Record<string, string> }} [options]
- *   `change` may alter what is sent; `headers` come with every file.
+ * @param {{ folder?: string, change?: (name: string, bytes: Buffer, query: string) => Buffer, headers?: Record<string, string>,
+ *   silent?: () => boolean }} [options] `change` may alter what is sent; `headers` come with every file; `silent` says whether
+ *   requests are accepted and never answered.
  */
-export async function serve({ folder = DIST, change = (_, bytes) => bytes, headers = {} } = {}) {
+export async function serve({ folder = DIST, change = (_, bytes) => bytes, headers = {}, silent = () => false } = {}) {
   /** @type {string[]} */
   const served = [];
   /** @type {string[]} The same with what follows a question mark. */
@@ -52,6 +53,7 @@ export async function serve({ folder = DIST, change = (_, bytes) => bytes, heade
     const { pathname, search } = new URL(request.url ?? '/', 'http://localhost');
     served.push(pathname);
     asked.push(pathname + search);
+    if (silent()) return;
     const name = decodeURI(pathname).slice(PREFIX.length) || 'index.html';
     const file = path.join(folder, name);
     const inside = decodeURI(pathname).startsWith(PREFIX) && file.startsWith(folder + path.sep);
