@@ -19,7 +19,6 @@ import { blobModule, Workers } from './loader/workers.js';
 const WEIGHTS = 'generated/weights/deepbreath.safetensors';
 /** Another network for the shortcut lab: loaded where it is asked for in the address, or was before. */
 const TUTORIAL = 'generated/weights/tutorial.safetensors';
-const EXAMPLE = 'example.png';
 /** Folder of the catalogues; the application has the English one. */
 const WORDS = 'app/words/';
 
@@ -33,10 +32,9 @@ const network = new Network();
  */
 async function openFrame(assets, theme) {
   const modules = assets.names.filter((name) => name.endsWith('.js') && !name.startsWith('generated/') && name !== 'worker.js' && (!name.startsWith(WORDS) || name === `${WORDS}en.js`));
-  const [markup, script, example, ...sources] = await Promise.all([
+  const [markup, script, ...sources] = await Promise.all([
     assets.text('app.html'),
     assets.text('loader/frame.js'),
-    assets.names.includes(EXAMPLE) ? assets.bytes(EXAMPLE) : undefined,
     ...modules.map((name) => assets.text(name)),
   ]);
   const styles = await Promise.all(styleSheets(markup).map((name) => assets.text(name)));
@@ -51,12 +49,7 @@ async function openFrame(assets, theme) {
     showFailure('The application tried to leave this page and was stopped. Reload it.', 'left');
   });
   const { port1, port2 } = new MessageChannel();
-  const context = {
-    version: assets.version,
-    theme,
-    words: await wordsOf(assets),
-    example: example && new File([example], EXAMPLE, { type: 'image/png' }),
-  };
+  const context = { version: assets.version, theme, words: await wordsOf(assets) };
   // The frame has no origin that could be named; it is the one that was just made, and it cannot navigate.
   frame.contentWindow?.postMessage({ modules: linked, entry: 'sealed.js', styles, context }, '*', [port2]);
   return port1;

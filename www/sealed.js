@@ -84,9 +84,9 @@ class Hosts {
 /**
  * Begins; called by loader/frame.js.
  * @param {MessagePort} port
- * @param {{ version: string, theme: string, words: import('./app/main.js').Context['words'], example: Blob | undefined }} context
+ * @param {{ version: string, theme: string, words: import('./app/main.js').Context['words'] }} context
  */
-export function open(port, { version, theme, words, example }) {
+export function open(port, { version, theme, words }) {
   document.documentElement.dataset.theme = theme;
   const tell = (/** @type {FromFrame} */ message) => port.postMessage(message);
   const hosts = new Hosts(port);
@@ -148,5 +148,5 @@ export function open(port, { version, theme, words, example }) {
   return start((onProgress) => load(onProgress).catch((error) => {
     host.failed(error);
     throw error;
-  }), { version, network, words, example, tutorial, save: (name, type, text) => tell({ kind: 'save', name, type, text }) });
+  }), { version, network, words, tutorial, save: (name, type, text) => tell({ kind: 'save', name, type, text }) });
 }
