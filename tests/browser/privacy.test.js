@@ -8,7 +8,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { FROM_DOCUMENT, FROM_FRAME, FROM_WORKER, KEEPING, LEAVING } from './attempts.js';
 import { listen, networkLog } from './listener.js';
-import { becomes, DATA, launch, phantom, ready, serve } from './site.js';
+import { becomes, DATA, launch, missing, phantom, ready, serve } from './site.js';
 
 /** @typedef {import('./attempts.js').Attempts} Attempts */
 
@@ -39,6 +39,7 @@ function films() {
     const rows = readFileSync(manifest, 'utf8').split('\n').filter((line) => line.endsWith(',test')).slice(0, FILMS);
     return rows.map((row) => path.join(DATA, 'cxr', row.slice(0, row.indexOf(','))));
   }
+  missing(`drawn films only: no films in ${DATA} (set DEEPBREATH_DATA)`);
   return Array.from({ length: FILMS }, (_, index) => ({ name: `phantom-${index}.png`, mimeType: 'image/png', buffer: phantom() }));
 }
 

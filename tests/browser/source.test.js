@@ -1,14 +1,14 @@
 // What is too large is refused before it is read: in source.js itself, in Node.js, and in the page.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { MAX_FILE_BYTES, read } from '../../www/source.js';
-import { GENERATED, WEIGHTS } from './modules.js';
+import { cpuModule, WEIGHTS } from './modules.js';
 import { ask, launch, phantom, ready, serve } from './site.js';
 
 const MEBIBYTE = new Uint8Array(1 << 20);
@@ -30,9 +30,7 @@ after(() => rmSync(folder, { recursive: true }));
 const refusal = (work) => work.then(() => assert.fail('it was read'), (error) => ({ code: error.code, message: error.message }));
 
 test('limit and words are those of the decoder', async () => {
-  /** @type {typeof import('../../www/generated/cpu/deepbreath.js')} */
-  const module = await import(pathToFileURL(path.join(GENERATED, 'cpu/deepbreath.js')).href);
-  module.initSync({ module: readFileSync(path.join(GENERATED, 'cpu/deepbreath_bg.wasm')) });
+  const module = await cpuModule();
   const decoded = async (/** @type {Uint8Array<ArrayBuffer>} */ bytes) => module.inputDigest('film.png', bytes);
   const bytes = new Uint8Array(MAX_FILE_BYTES + 1);
   assert.deepEqual(await refusal(read('film.png', bytes, undefined)), await refusal(decoded(bytes)));
