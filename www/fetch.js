@@ -10,8 +10,8 @@ import { DeepbreathError } from './engine.js';
  * @param {AbortSignal | undefined} [options.signal]
  * @param {(progress: { loaded: number, total: number }) => void} [options.onProgress] Bytes, after decompression; `total`
  *   is 0 where the server tells none.
- * @param {((bytes: number, all: boolean) => void) | undefined} [options.check] Throws where these are too many bytes, and nothing more is
- *   fetched; `all` says that the server announced them, otherwise more may come.
+ * @param {((bytes: number, all: boolean) => void) | undefined} [options.check] Throws where these are too many bytes, and
+ *   nothing more is fetched; `all` says that the server announced them, otherwise more may come.
  * @returns {Promise<Uint8Array<ArrayBuffer>>}
  */
 export async function fetchBytes(url, { cache = 'default', signal, onProgress, check } = {}) {

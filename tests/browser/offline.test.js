@@ -88,6 +88,16 @@ test('a second visit does not wait for a server that never answers', async () =>
   assert.equal(await page.locator('#update').isVisible(), false);
 });
 
+test('nor does a visit after an update was accepted', async () => {
+  await visit();
+  await page.evaluate(async () => {
+    const [name = ''] = await caches.keys();
+    await (await caches.open(name)).put(new URL('update-accepted', location.href), new Response('yes'));
+  });
+  silent = true;
+  assert.equal((await ask(await visit(), FILM)).error, undefined);
+});
+
 test('a second visit with a network fetches neither weights nor program again', async () => {
   await visit();
   const before = site.served.length;
