@@ -57,6 +57,12 @@ export { DeepbreathError };
 /** A graphics processor that is lost so often is left alone. */
 const MOST_LOSSES = 2;
 
+/**
+ * How long the graphics processor may take, in milliseconds. Where the processor stands ready and only the faster one is
+ * looked for: until its program has arrived, and then to start. Where nothing else can answer: to start.
+ */
+const PATIENCE = { arrival: 60_000, choice: 20_000, start: 180_000 };
+
 const Target = /** @type {new () => import('./events.js').Telling<ClassifierEventMap> & EventTarget} */ (EventTarget);
 
 /**
@@ -187,7 +193,8 @@ export class Classifier extends Target {
   }
 
   /**
-   * Asks the engine; where that is lost meanwhile, asks again: a new engine of the same kind, then the processor.
+   * Asks the engine; where that is lost meanwhile, asks again: a new engine of the same kind, then, where the graphics
+   * processor itself was lost, the processor.
    * @param {Source} source
    * @param {(file: string, bytes: Uint8Array<ArrayBuffer>) => Request} request
    * @param {AbortSignal | undefined} signal
@@ -203,7 +210,8 @@ export class Classifier extends Target {
       } catch (error) {
         if (!(error instanceof EngineLost)) throw error;
         lost = error;
-        if (this.#backend === 'webgpu') this.#losses++;
+        // A program that stops on a file says nothing of the graphics processor.
+        if (error.code === 'device-lost') this.#losses++;
         else stops++;
       }
     }
@@ -250,8 +258,11 @@ export class Classifier extends Target {
     const { host, onProgress } = this.#options;
     // Disposed of meanwhile: nothing would ever end a worker that started now.
     if (this.#closed) throw this.#closed;
-    const engine = new Engine(host ? host(backend) : ownWorker(this.#options.base));
+    const where = host ? host(backend) : ownWorker(this.#options.base);
+    const engine = new Engine(where);
     this.#starting = engine;
+    // Whether there is no other engine that could answer meanwhile.
+    const alone = !this.#engine || this.#engine.closed;
     try {
       if (!host && !this.#assets) {
         const modules = ownPrograms(this.#options);
@@ -260,8 +271,15 @@ export class Classifier extends Target {
         this.#assets = { modules, ...(await ownWeights(this.#options)) };
       }
       onProgress?.({ loaded: 0, total: 0, stage: 'engine' });
-      /** @type {Loaded} */
-      const { metadata, milliseconds } = await engine.ask({ kind: 'load', backend, timed, assets: this.#assets });
+      if (backend === 'webgpu' && this.#assets) {
+        const arriving = engine.ask({ kind: 'prepare', backend, modules: this.#assets.modules });
+        await (alone ? arriving : within(PATIENCE.arrival, engine, 'its program did not arrive', arriving));
+      }
+      /** @type {Promise<Loaded>} */
+      const loading = engine.ask({ kind: 'load', backend, timed, assets: this.#assets });
+      const patience = alone ? PATIENCE.start : PATIENCE.choice;
+      const { metadata, milliseconds } = await (backend === 'cpu' ? loading : within(patience, engine, 'it did not start', loading));
+      where.loaded?.();
       this.#weights = metadata;
       return { engine, milliseconds };
     } catch (error) {
@@ -303,6 +321,24 @@ export class Classifier extends Target {
     } catch (error) {
       this.#settle('cpu', `the graphics processor failed: ${error instanceof Error ? error.message : error}`);
     }
+  }
+}
+
+/**
+ * The work's outcome, or the end of its engine where that takes too long.
+ * @template T
+ * @param {number} milliseconds
+ * @param {Engine} engine
+ * @param {string} late What is said then.
+ * @param {Promise<T>} work What the engine was asked.
+ * @returns {Promise<T>}
+ */
+async function within(milliseconds, engine, late, work) {
+  const timer = setTimeout(() => engine.close(new DeepbreathError('no-gpu', `${late} within ${milliseconds / 1000} seconds`)), milliseconds);
+  try {
+    return await work;
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -4,8 +4,8 @@
 
 /**
  * Where an engine's worker is reached. `stopped` resolves to the reason when the worker stops by
- * itself.
- * @typedef {{ line: Pick<Worker | MessagePort, 'postMessage'> & EventTarget, stopped: Promise<string>, terminate(): void }} Host
+ * itself; `loaded` hears that the engine in it is loaded and warm.
+ * @typedef {{ line: Pick<Worker | MessagePort, 'postMessage'> & EventTarget, stopped: Promise<string>, terminate(): void, loaded?(): void }} Host
  */
 
 /**

@@ -10,9 +10,11 @@ import { DeepbreathError } from './engine.js';
  * @param {AbortSignal | undefined} [options.signal]
  * @param {(progress: { loaded: number, total: number }) => void} [options.onProgress] Bytes, after decompression; `total`
  *   is 0 where the server tells none.
+ * @param {((bytes: number, all: boolean) => void) | undefined} [options.check] Throws where these are too many bytes, and
+ *   nothing more is fetched; `all` says that the server announced them, otherwise more may come.
  * @returns {Promise<Uint8Array<ArrayBuffer>>}
  */
-export async function fetchBytes(url, { cache = 'default', signal, onProgress } = {}) {
+export async function fetchBytes(url, { cache = 'default', signal, onProgress, check } = {}) {
   let response;
   try {
     response = await fetch(url, { cache, credentials: 'same-origin', signal: signal ?? null });
@@ -29,17 +31,21 @@ export async function fetchBytes(url, { cache = 'default', signal, onProgress } 
   /** @type {Uint8Array<ArrayBuffer>[]} */
   const parts = [];
   const reader = response.body.getReader();
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      parts.push(value);
-      loaded += value.length;
-      onProgress?.({ loaded, total });
-    }
-  } catch {
+  const next = () => reader.read().catch(() => {
     signal?.throwIfAborted();
     throw new DeepbreathError('unreachable', `${url} broke off after ${loaded} bytes. Check the connection and reload the page.`);
+  });
+  try {
+    check?.(total, true);
+    for (let part = await next(); !part.done; part = await next()) {
+      parts.push(part.value);
+      loaded += part.value.length;
+      check?.(loaded, false);
+      onProgress?.({ loaded, total });
+    }
+  } catch (error) {
+    reader.cancel().catch(() => {}); // Nobody reads on.
+    throw error;
   }
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }

@@ -5,7 +5,7 @@ import { DeepbreathError } from './engine.js';
 import { Assets } from './loader/assets.js';
 import { hostOrigin, meetHost } from './loader/host.js';
 import { link } from './loader/link.js';
-import { forget, plan, remember, starting } from './loader/machine.js';
+import { forget, plan, remember, Starts } from './loader/machine.js';
 import { Network } from './loader/network.js';
 import { offerUpdate, onForget, showEngine, showFailure, showHost, showNetwork, showStarting } from './loader/panel.js';
 import { seal, sealedFrame, styleSheets } from './loader/seal.js';
@@ -19,7 +19,6 @@ import { blobModule, Workers } from './loader/workers.js';
 const WEIGHTS = 'generated/weights/deepbreath.safetensors';
 /** Another network for the shortcut lab: loaded where it is asked for in the address, or was before. */
 const TUTORIAL = 'generated/weights/tutorial.safetensors';
-const EXAMPLE = 'example.png';
 /** Folder of the catalogues; the application has the English one. */
 const WORDS = 'app/words/';
 
@@ -33,10 +32,9 @@ const network = new Network();
  */
 async function openFrame(assets, theme) {
   const modules = assets.names.filter((name) => name.endsWith('.js') && !name.startsWith('generated/') && name !== 'worker.js' && (!name.startsWith(WORDS) || name === `${WORDS}en.js`));
-  const [markup, script, example, ...sources] = await Promise.all([
+  const [markup, script, ...sources] = await Promise.all([
     assets.text('app.html'),
     assets.text('loader/frame.js'),
-    assets.names.includes(EXAMPLE) ? assets.bytes(EXAMPLE) : undefined,
     ...modules.map((name) => assets.text(name)),
   ]);
   const styles = await Promise.all(styleSheets(markup).map((name) => assets.text(name)));
@@ -51,12 +49,7 @@ async function openFrame(assets, theme) {
     showFailure('The application tried to leave this page and was stopped. Reload it.', 'left');
   });
   const { port1, port2 } = new MessageChannel();
-  const context = {
-    version: assets.version,
-    theme,
-    words: await wordsOf(assets),
-    example: example && new File([example], EXAMPLE, { type: 'image/png' }),
-  };
+  const context = { version: assets.version, theme, words: await wordsOf(assets) };
   // The frame has no origin that could be named; it is the one that was just made, and it cannot navigate.
   frame.contentWindow?.postMessage({ modules: linked, entry: 'sealed.js', styles, context }, '*', [port2]);
   return port1;
@@ -130,20 +123,20 @@ async function openWorkers(assets, programs, tutorial, tell) {
  */
 function listen(port, workers, assets, planned) {
   const tell = (/** @type {FromLoader} */ message) => port.postMessage(message);
-  /** @type {Set<number>} */
-  const gpu = new Set();
+  const starts = new Starts();
   port.addEventListener('message', ({ data, ports: [line] }) => {
     const message = /** @type {FromFrame} */ (data);
     switch (message.kind) {
       case 'spawn':
         if (!line) return;
-        if (message.backend === 'webgpu') starting(gpu.add(message.id).size > 0);
+        if (message.backend === 'webgpu') starts.begin(message.id);
         return workers.spawn(message.id, line, message.tutorial, (reason) => tell({ kind: 'stopped', id: message.id, reason }));
+      case 'started':
+        return starts.end(message.id);
       case 'end':
-        if (gpu.delete(message.id)) starting(false);
+        starts.end(message.id);
         return workers.end(message.id);
       case 'settled': {
-        starting(false);
         const backend = message.backend === 'webgpu' ? 'webgpu' : 'cpu';
         const reason = String(message.reason).slice(0, 300);
         // What was asked for in the address says nothing of the machine; a failure does.

@@ -1,13 +1,13 @@
 // The same classifier for Node.js: the worker is a thread, files come from the disk. There the package's name leads here;
 // the types are those of client.js.
 
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { Classifier as Anywhere, DeepbreathError } from './client.js';
 import { fetchBytes } from './fetch.js';
 import { noWeights } from './programs.js';
-import { fileName } from './source.js';
+import { fileName, refuseLarge } from './source.js';
 
 export { DeepbreathError };
 
@@ -18,23 +18,31 @@ export { DeepbreathError };
 /** @typedef {import('./client.js').RequestOptions} RequestOptions */
 /** @typedef {import('./client.js').Source} Source */
 
+/** @typedef {(bytes: number, all?: boolean) => void} Check Throws where these are too many bytes. */
+
 /**
  * A file of the disk or the network, with its name.
  * @param {URL} url
  * @param {AbortSignal} [signal]
+ * @param {Check} [check]
  */
-async function fileAt(url, signal) {
+async function fileAt(url, signal, check) {
   const name = fileName(url);
-  if (url.protocol !== 'file:') return new File([await fetchBytes(url.href, { signal })], name);
+  if (url.protocol !== 'file:') return new File([await fetchBytes(url.href, { signal, check })], name);
   let shown = url.href;
   try {
     shown = fileURLToPath(url);
+    check?.((await stat(url)).size);
     return new File([await readFile(url, { signal })], name);
   } catch (error) {
     signal?.throwIfAborted();
+    if (error instanceof DeepbreathError) throw error;
     throw new DeepbreathError('unreadable-file', `${shown} cannot be read: ${/** @type {Error} */ (error).message}`);
   }
 }
+
+/** A film that an address names. @param {URL} url @param {AbortSignal | undefined} signal */
+const filmAt = (url, signal) => fileAt(url, signal, (bytes, all) => refuseLarge(fileName(url), bytes, all));
 
 /** What names the weights as an address. @param {string | URL} weights */
 function addressOf(weights) {
@@ -119,7 +127,7 @@ export class Classifier extends Anywhere {
    * @returns {Promise<Assessment>}
    */
   async classify(source, options) {
-    return super.classify(source instanceof URL ? await fileAt(source, options?.signal) : source, options);
+    return super.classify(source instanceof URL ? await filmAt(source, options?.signal) : source, options);
   }
 
   /**
@@ -130,7 +138,7 @@ export class Classifier extends Anywhere {
    * @returns {Promise<Plane>}
    */
   async preview(source, options) {
-    return super.preview(source instanceof URL ? await fileAt(source, options?.signal) : source, options);
+    return super.preview(source instanceof URL ? await filmAt(source, options?.signal) : source, options);
   }
 
   /**
@@ -141,6 +149,6 @@ export class Classifier extends Anywhere {
    * @returns {Promise<Reduced>}
    */
   async reduce(source, options) {
-    return super.reduce(source instanceof URL ? await fileAt(source, options?.signal) : source, options);
+    return super.reduce(source instanceof URL ? await filmAt(source, options?.signal) : source, options);
   }
 }

@@ -26,6 +26,7 @@ import { Classifier, DeepbreathError } from './client.js';
 /**
  * What the loader hears; nothing of an image is ever among it, and what is to be saved goes to the visitor's disk only.
  * @typedef {{ kind: 'spawn', id: number, backend: Backend, tutorial: boolean }
+ *   | { kind: 'started', id: number }
  *   | { kind: 'end', id: number }
  *   | { kind: 'settled', backend: Backend, reason: string }
  *   | { kind: 'fetch-tutorial' }
@@ -66,6 +67,7 @@ class Hosts {
     return {
       line: port1,
       stopped: new Promise((resolve) => this.#stop.set(id, resolve)),
+      loaded: () => this.#port.postMessage({ kind: 'started', id }),
       terminate: () => {
         this.#stop.delete(id);
         this.#port.postMessage({ kind: 'end', id });
@@ -82,9 +84,9 @@ class Hosts {
 /**
  * Begins; called by loader/frame.js.
  * @param {MessagePort} port
- * @param {{ version: string, theme: string, words: import('./app/main.js').Context['words'], example: Blob | undefined }} context
+ * @param {{ version: string, theme: string, words: import('./app/main.js').Context['words'] }} context
  */
-export function open(port, { version, theme, words, example }) {
+export function open(port, { version, theme, words }) {
   document.documentElement.dataset.theme = theme;
   const tell = (/** @type {FromFrame} */ message) => port.postMessage(message);
   const hosts = new Hosts(port);
@@ -146,5 +148,5 @@ export function open(port, { version, theme, words, example }) {
   return start((onProgress) => load(onProgress).catch((error) => {
     host.failed(error);
     throw error;
-  }), { version, network, words, example, tutorial, save: (name, type, text) => tell({ kind: 'save', name, type, text }) });
+  }), { version, network, words, tutorial, save: (name, type, text) => tell({ kind: 'save', name, type, text }) });
 }

@@ -8,6 +8,21 @@ import { fetchBytes } from './fetch.js';
  * @typedef {File | Blob | ArrayBuffer | Uint8Array | URL | ImageData} Source
  */
 
+/** Largest file that is read, in bytes: `MAX_FILE_BYTES` of src/radiograph/mod.rs, asked for before anything is read. */
+export const MAX_FILE_BYTES = 64 << 20;
+
+/**
+ * Refuses what is too large, in the words of the decoder.
+ * @param {string} name
+ * @param {number} bytes
+ * @param {boolean} [all] Whether there are so many, or more may come.
+ */
+export function refuseLarge(name, bytes, all = true) {
+  if (bytes <= MAX_FILE_BYTES) return;
+  const size = all ? `${bytes} bytes` : `at least ${bytes} bytes`;
+  throw new DeepbreathError('file-too-large', `${name}: ${size}, more than the limit of ${MAX_FILE_BYTES}. Export one film at a time, or a smaller copy`);
+}
+
 /** The last part of an address. @param {URL} url */
 export function fileName({ pathname }) {
   const name = pathname.slice(pathname.lastIndexOf('/') + 1);
@@ -32,13 +47,17 @@ export function nameOf(source) {
  * @returns {Promise<Uint8Array<ArrayBuffer>>} The caller's bytes stay the caller's: these are a copy.
  */
 export async function read(name, source, signal) {
-  if (source instanceof Uint8Array || source instanceof ArrayBuffer) return copy(name, source);
-  if (source instanceof URL) return fetchBytes(source.href, { signal });
+  if (source instanceof Uint8Array || source instanceof ArrayBuffer) {
+    refuseLarge(name, source.byteLength);
+    return copy(name, source);
+  }
+  if (source instanceof URL) return fetchBytes(source.href, { signal, check: (bytes, all) => refuseLarge(name, bytes, all) });
   // Node.js has no canvas and so no ImageData.
   if (typeof ImageData === 'function' && source instanceof ImageData) return tiff(name, source);
   if (!(source instanceof Blob)) {
     throw new DeepbreathError('unreadable-file', `${name}: not an image that can be read here. Give a File, Blob, ArrayBuffer, Uint8Array, URL or ImageData.`);
   }
+  refuseLarge(name, source.size);
   try {
     return new Uint8Array(await source.arrayBuffer());
   } catch {
@@ -73,6 +92,7 @@ function tiff(name, { width, height, data }) {
   if (!(data instanceof Uint8ClampedArray)) {
     throw new DeepbreathError('unreadable-file', `${name}: its pixels are no bytes. Ask the canvas for 'rgba-unorm8'.`);
   }
+  refuseLarge(name, data.length);
   const entries = 11;
   const bits = 8 + 2 + 12 * entries + 4; // Offset of the four depths, which do not fit into their field.
   const samples = bits + 8;

@@ -6,6 +6,8 @@ const worker = /** @type {any} */ (self);
 const SCOPE = worker.registration.scope;
 const CACHE = `deepbreath ${SCOPE}`;
 const UPDATE = `${SCOPE}update-accepted`;
+/** How long the server may take to begin an answer, in milliseconds, where a kept file could stand in for it. */
+const PATIENCE = 5000;
 
 worker.addEventListener('install', () => worker.skipWaiting());
 worker.addEventListener('fetch', (/** @type {any} */ event) => {
@@ -24,9 +26,20 @@ async function answer(request) {
   // After an update was accepted the server's build comes first, and the kept one is for the case that it does not come.
   if (kept && !(await cache.match(UPDATE))) return kept;
   try {
-    return await (kept ? fetch(request.url, { cache: 'no-cache' }) : fetch(request));
+    return await (kept ? soon(request.url) : fetch(request));
   } catch (error) {
     if (kept) return kept;
     throw error;
+  }
+}
+
+/** The server's file, if it begins to come in time. @param {string} url */
+async function soon(url) {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), PATIENCE);
+  try {
+    return await fetch(url, { cache: 'no-cache', signal: late.signal });
+  } finally {
+    clearTimeout(timer);
   }
 }

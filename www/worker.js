@@ -46,6 +46,28 @@
 
 /** @typedef {Pick<MessagePort, 'postMessage'> & EventTarget} Line Who asks: this worker's creator, or a port. */
 
+/**
+ * Where something could be kept for a later visit, or told to another page of this origin, which might send it: no request
+ * is made there, so no policy closes it. Nothing here needs them, so they are gone before any other code runs.
+ */
+const SIDE_DOORS = {
+  scope: ['caches', 'indexedDB', 'BroadcastChannel', 'Worker', 'SharedWorker', 'cookieStore', 'Notification', 'webkitRequestFileSystem',
+    'webkitRequestFileSystemSync', 'webkitResolveLocalFileSystemURL', 'webkitResolveLocalFileSystemSyncURL'],
+  navigator: ['storage', 'storageBuckets', 'locks', 'serviceWorker', 'usb', 'hid', 'serial'],
+};
+
+/** @param {object | undefined} owner @param {string[]} names */
+function shut(owner, names) {
+  if (!owner) return; // Node.js 20 has no navigator.
+  for (const name of names) {
+    // Their getters lie on prototypes, where they could be called as well.
+    for (let holder = /** @type {object | null} */ (owner); holder; holder = Reflect.getPrototypeOf(holder)) Reflect.deleteProperty(holder, name);
+    Reflect.defineProperty(owner, name, { value: undefined }); // Cannot be changed again.
+  }
+}
+shut(globalThis, SIDE_DOORS.scope);
+shut(globalThis.navigator, SIDE_DOORS.navigator);
+
 /** @type {Assets | undefined} Given by a sealing page. */
 let given;
 /**

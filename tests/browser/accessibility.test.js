@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { answered, drawn, give, NO_DATA, openApp, openFake, text } from './app.js';
-import { becomes, DIST, launch, png, ROOT, serve, SOURCES } from './site.js';
+import { becomes, DIST, launch, missing, png, ROOT, serve, SOURCES } from './site.js';
 
 const AXE = readFileSync(path.join(ROOT, 'node_modules/axe-core/axe.min.js'), 'utf8');
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
@@ -76,7 +76,7 @@ for (const [theme, width] of /** @type {['dark' | 'light', number][]} */ ([['dar
       await app.locator('#saliency-findings label').nth(1).click();
       await assertClean(app, 'answer with overlay');
     } else {
-      context.diagnostic(NO_DATA.replace('skipped', 'without an overlay'));
+      context.diagnostic(missing(NO_DATA).replace('skipped', 'without an overlay'));
     }
     await app.locator('#tab-lab').click();
     await app.locator('#lab-own tr').first().waitFor();
@@ -196,7 +196,7 @@ describe('keys are enough', () => {
 
 test('screen readers are told what happens', async (context) => {
   const [film, a] = [answered('film.jpg'), answered('a.jpg', 1)];
-  if (!film || !a) return context.skip(NO_DATA);
+  if (!film || !a) return context.skip(missing(NO_DATA));
   page = await browser.newPage();
   const app = await openApp(page, site.url);
   const log = app.locator('#announcer');

@@ -2,7 +2,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { phantom, ready, ROOT, settled } from './site.js';
+import { missing, phantom, ready, ROOT, settled } from './site.js';
 
 /** @typedef {import('playwright-core').Frame} Frame */
 /** @typedef {import('playwright-core').Page} Page */
@@ -65,7 +65,10 @@ export const drawn = (name = 'phantom.png') => ({ name, mimeType: 'image/png', b
  */
 export function films() {
   const manifest = path.join(DATA, 'cxr/manifest.csv');
-  if (!existsSync(manifest)) return [];
+  if (!existsSync(manifest)) {
+    missing(NO_DATA);
+    return [];
+  }
   const rows = readFileSync(manifest, 'utf8').split('\n').filter((line) => line.endsWith(',test')).map((line) => line.split(','));
   return rows.map(([file = '', label = '']) => ({ file: path.join(DATA, 'cxr', file), label }));
 }
@@ -79,7 +82,9 @@ export function answered(name, number = 0) {
 /** @param {string} name */
 export function dicom(name) {
   const file = path.join(DATA, 'dicom', name);
-  return existsSync(file) ? file : undefined;
+  if (existsSync(file)) return file;
+  missing(NO_DATA);
+  return undefined;
 }
 
 /** What a skipped test says. */

@@ -151,3 +151,53 @@ export const FROM_WORKER = {
   },
   'worker-of-own-server': ({ own }) => new Worker(`${own}sw.js?worker-of-own-server`),
 };
+
+/**
+ * Ways to leave something for a later visit or for another page of the same origin, which could then send it: no request is
+ * made, so no policy stops them. Each ends well only where it is possible.
+ * @type {Attempts}
+ */
+export const KEEPING = {
+  'cache-put': async ({ own }) => (await caches.open('leak')).put(`${own}leak`, new Response('pixels')),
+  'cache-by-the-prototype': async ({ own }) => {
+    let holder = globalThis;
+    while (holder && !Object.getOwnPropertyDescriptor(holder, 'caches')) holder = Object.getPrototypeOf(holder);
+    const storage = Object.getOwnPropertyDescriptor(holder, 'caches')?.get?.call(globalThis);
+    await (await storage.open('leak')).put(`${own}leak`, new Response('pixels'));
+  },
+  indexedDB: () => new Promise((resolve, reject) => {
+    const request = indexedDB.open('leak', 1);
+    request.onupgradeneeded = () => request.result.createObjectStore('leak').put('pixels', 'film');
+    request.onsuccess = () => {
+      request.result.close();
+      resolve('kept');
+    };
+    request.onerror = () => reject(request.error);
+  }),
+  'private-file-system': async () => (await navigator.storage.getDirectory()).getFileHandle('leak', { create: true }),
+  'old-file-system': () => {
+    const { webkitRequestFileSystemSync: open } = /** @type {any} */ (globalThis);
+    open(0, 1024).root.getFile('leak', { create: true });
+  },
+  'storage-bucket': async () => {
+    const { storageBuckets } = /** @type {any} */ (navigator);
+    await storageBuckets.open('leak');
+  },
+  lock: () => navigator.locks.request('leak', () => {}),
+  BroadcastChannel: () => {
+    const channel = new BroadcastChannel('leak');
+    channel.postMessage('pixels');
+    channel.close();
+  },
+  'nested-worker': () => new Promise((resolve, reject) => {
+    const worker = new Worker(URL.createObjectURL(new Blob(['postMessage("up")'], { type: 'text/javascript' })));
+    worker.onmessage = resolve;
+    worker.onerror = reject;
+  }),
+  'put-back': async ({ own }) => {
+    // Whoever ran before may have removed it; this one gives it back.
+    const storage = globalThis.caches ?? {};
+    Object.defineProperty(globalThis, 'caches', { value: storage, configurable: true });
+    await (await caches.open('leak')).put(`${own}leak`, new Response('pixels'));
+  },
+};

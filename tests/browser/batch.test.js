@@ -7,7 +7,7 @@ import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { toCsv, toJson } from '../../www/app/export.js';
 import { answered, drawn, films, give, NO_DATA, openApp, openFake, text } from './app.js';
-import { becomes, launch, phantom, png, serve, settled, SOURCES } from './site.js';
+import { becomes, launch, missing, phantom, png, serve, settled, SOURCES } from './site.js';
 
 /** @typedef {import('../../www/app/queue.js').Film} Film */
 
@@ -100,7 +100,7 @@ describe('the list', () => {
 
   test('fills with every film, the unreadable ones with their reason, and opens them', async (context) => {
     const some = films().slice(0, 4).map(({ file }) => ({ name: path.basename(file), mimeType: 'image/jpeg', buffer: readFileSync(file) }));
-    if (some.length === 0) context.diagnostic(NO_DATA.replace('skipped', 'drawn films only'));
+    if (some.length === 0) context.diagnostic(missing(NO_DATA).replace('skipped', 'drawn films only'));
     const files = [...some, drawn('drawn.png'), { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('no image') }];
     await give(app, files);
     await waitRead(files.length);
@@ -134,7 +134,7 @@ describe('the list', () => {
   test('sorts, filters, and walks by keys', async (context) => {
     const files = [1, 2, 3, 4, 5].map((number) => answered(`film-${number}.png`, 20 * number)).filter((film) => film !== undefined);
     const other = answered('other.png', 120);
-    if (!other) return context.skip(NO_DATA);
+    if (!other) return context.skip(missing(NO_DATA));
     await give(app, [...files, other]);
     await waitRead(6);
     const column = app.locator('#table-head button', { hasText: 'COVID-19' });
@@ -186,7 +186,7 @@ describe('the list', () => {
 
   test('CSV and JSON are saved with where the numbers come from', async (context) => {
     const film = answered('=a.png');
-    if (!film) return context.skip(NO_DATA);
+    if (!film) return context.skip(missing(NO_DATA));
     await give(app, [film, plain('b.png', 40), { name: 'c.txt', mimeType: 'text/plain', buffer: Buffer.from('no') }]);
     await waitRead(3);
     /** @param {string} id */
@@ -330,7 +330,7 @@ test(`${MANY} films: bounded memory, bounded rows, no long task`, async (context
   page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
   app = await openApp(page, site.url);
   const pool = films().slice(0, 100).map(({ file }) => readFileSync(file));
-  if (pool.length === 0) context.diagnostic(NO_DATA.replace('skipped', 'drawn films only'));
+  if (pool.length === 0) context.diagnostic(missing(NO_DATA).replace('skipped', 'drawn films only'));
   const folder = mkdtempSync(path.join(tmpdir(), 'deepbreath-many-'));
   // Without an origin, the frame has a process of its own; a browser that does otherwise counts it with the page.
   const client = await page.context().newCDPSession(app).catch(() => page.context().newCDPSession(page));

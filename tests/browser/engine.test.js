@@ -44,6 +44,7 @@ const FAULTS = {
   };`,
   'loses-device': "assess = () => () => Promise.reject(Object.assign(new Error('the device is gone'), { code: 'device-lost' }));",
   'computes-wrongly': "verify = () => () => Promise.reject(Object.assign(new Error('another logit'), { code: 'verification' }));",
+  'never-starts': 'verify = () => () => new Promise(() => {});',
   slow: 'warmUp = () => () => new Promise((resolve) => setTimeout(resolve, 2000));',
 };
 
@@ -281,6 +282,20 @@ describe('the graphics processor', () => {
     assert.match(events[0] ?? '', /device is gone/);
   });
 
+  test('is not blamed for files that the program stops on', async () => {
+    /** @param {Client} client @param {typeof GIVEN} given */
+    const stops = async ({ Classifier }, { weights, image, modules }) => {
+      const bytes = Uint8Array.from(atob(image), (letter) => letter.charCodeAt(0));
+      const classifier = await Classifier.load({ weights, backend: 'webgpu', modules: modules('', 'panics') });
+      let changes = 0;
+      classifier.addEventListener('backendchange', () => changes++);
+      const files = ['bad.png', 'good.png', 'bad too.png', 'good.png'];
+      const answers = await Promise.all(files.map((name) => classifier.classify(new File([bytes], name)).then(({ file }) => file, ({ code }) => code)));
+      return { answers, changes, last: classifier.backend };
+    };
+    assert.deepEqual(await embedded(stops), { answers: ['panic', 'good.png', 'panic', 'good.png'], changes: 0, last: 'webgpu' });
+  });
+
   test('that computes something else is not used, which is said', async () => {
     const { first, reason } = await run('', 'computes-wrongly', 'webgpu');
     assert.equal(first, 'cpu');
@@ -294,6 +309,17 @@ describe('the graphics processor', () => {
     const slower = await run('', 'slow', 'auto', ADAPTER);
     assert.equal(slower.first, 'cpu');
     assert.match(slower.reason, /faster/);
+  });
+
+  test('that never starts gives way to the processor, which is said', async () => {
+    const hurry = 'const wait = setTimeout; globalThis.setTimeout = (then, milliseconds, ...values) => wait(then, milliseconds >= 10_000 ? 500 : milliseconds, ...values)';
+    const { first, reason } = await run('', 'never-starts', 'auto', `${ADAPTER}; ${hurry}`);
+    assert.deepEqual([first, reason], ['cpu', 'the graphics processor failed: it did not start within 20 seconds']);
+    const asked = await run('', 'never-starts', 'webgpu', hurry);
+    assert.deepEqual([asked.first, asked.reason], ['cpu', 'the graphics processor failed: it did not start within 180 seconds']);
+    const silent = "Object.defineProperty(navigator, 'gpu', { value: { requestAdapter: () => new Promise(() => {}) } })";
+    const without = await run('', '', 'auto', `${silent}; ${hurry}`);
+    assert.deepEqual([without.first, without.reason], ['cpu', 'no graphics adapter was found within 10 seconds']);
   });
 
   test('that is none is not tried', async () => {

@@ -7,9 +7,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { pathToFileURL } from 'node:url';
-import { DATA, filmOfEachSource, GENERATED, TRAINER } from './modules.js';
-import { phantom, png } from './site.js';
+import { cpuModule, DATA, filmOfEachSource, NO_DATA, TRAINER } from './modules.js';
+import { missing, phantom, png } from './site.js';
 
 const PROGRAM = path.join(path.dirname(TRAINER), 'examples/input_digest');
 
@@ -20,8 +19,7 @@ let module;
 
 before(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'deepbreath-'));
-  module = await import(pathToFileURL(path.join(GENERATED, 'cpu/deepbreath.js')).href);
-  module.initSync({ module: readFileSync(path.join(GENERATED, 'cpu/deepbreath_bg.wasm')) });
+  module = await cpuModule();
 });
 after(() => rmSync(folder, { recursive: true }));
 
@@ -39,7 +37,7 @@ function asWasm(file) {
  * @param {string[]} files
  */
 function assertEqual(context, files) {
-  if (!existsSync(PROGRAM)) return context.skip(`skipped: no ${PROGRAM} (set DEEPBREATH_TRAINER)`);
+  if (!existsSync(PROGRAM)) return context.skip(missing(`skipped: no ${PROGRAM} (set DEEPBREATH_TRAINER)`));
   const native = execFileSync(PROGRAM, files, { encoding: 'utf8' }).trim().split('\n');
   const wasm = files.map(asWasm);
   assert.deepEqual(wasm, native);
@@ -71,6 +69,6 @@ test('real films of every collection, and DICOM of every transfer syntax', (cont
   const dicom = path.join(DATA, 'dicom');
   const files = existsSync(dicom) ? readdirSync(dicom).filter((name) => name.endsWith('.dcm')).map((name) => path.join(dicom, name)) : [];
   files.push(...filmOfEachSource().map(({ file }) => file));
-  if (files.length === 0) return context.skip(`skipped: no images in ${DATA} (set DEEPBREATH_DATA)`);
+  if (files.length === 0) return context.skip(missing(NO_DATA));
   assertEqual(context, files);
 });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { bare, covered, paper, SIDE, stroke } from '../../www/app/cover.js';
 import { answered, drawn, give, NO_DATA, openApp, openFake, text } from './app.js';
-import { becomes, launch, ready, serve, SOURCES } from './site.js';
+import { becomes, launch, missing, ready, serve, SOURCES } from './site.js';
 
 /** @typedef {import('playwright-core').Frame} Frame */
 
@@ -252,7 +252,7 @@ describe('in the lab', () => {
 describe('with the released weights', () => {
   test('uncovered it says what the answer says, the second network comes when the page is loaded anew, and parts count', { timeout: 240_000 }, async (context) => {
     const film = answered('film.jpg', 1);
-    if (!film) return context.skip(NO_DATA);
+    if (!film) return context.skip(missing(NO_DATA));
     page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
     let app = await openApp(page, site.url);
     assert.ok(!site.asked.some((url) => url.endsWith('?tutorial')), 'nobody downloads it unasked');

@@ -17,6 +17,8 @@ let page;
 let site;
 /** @type {(name: string, bytes: Buffer) => Buffer} What the server does to its files. */
 let change;
+/** Whether the server answers nothing. */
+let silent = false;
 
 before(async () => {
   browser = await launch();
@@ -24,7 +26,8 @@ before(async () => {
 after(() => browser?.close());
 beforeEach(async () => {
   change = (_, bytes) => bytes;
-  site = await serve({ change: (name, bytes) => change(name, bytes) });
+  silent = false;
+  site = await serve({ change: (name, bytes) => change(name, bytes), silent: () => silent });
   context = await browser.newContext();
   page = await context.newPage();
 });
@@ -72,6 +75,27 @@ test('the second visit works without a network, and nothing is fetched twice', a
   for (const part of ['.safetensors', '_bg', 'app/main-', '/worker-']) assert.equal(asked(part), 1, part);
   await becomes(() => panel('network-loaded'), / 0\.0 kB from the network/);
   assert.equal(await page.locator('#update').isVisible(), false);
+});
+
+test('a second visit does not wait for a server that never answers', async () => {
+  await visit();
+  silent = true;
+  const before = asked('assets.json');
+  const app = await visit();
+  assert.ok(asked('assets.json') > before, 'the server was asked for another build');
+  assert.equal((await ask(app, FILM)).error, undefined);
+  await becomes(() => page.locator('#network-state').innerText(), /: sealed/);
+  assert.equal(await page.locator('#update').isVisible(), false);
+});
+
+test('nor does a visit after an update was accepted', async () => {
+  await visit();
+  await page.evaluate(async () => {
+    const [name = ''] = await caches.keys();
+    await (await caches.open(name)).put(new URL('update-accepted', location.href), new Response('yes'));
+  });
+  silent = true;
+  assert.equal((await ask(await visit(), FILM)).error, undefined);
 });
 
 test('a second visit with a network fetches neither weights nor program again', async () => {

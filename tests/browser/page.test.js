@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, beforeEach, afterEach, describe, test } from 'node:test';
-import { ask, becomes, DATA, launch, phantom, ready, ROOT, serve } from './site.js';
+import { ask, becomes, DATA, launch, missing, phantom, ready, ROOT, serve } from './site.js';
 
 const TRAINER = process.env.DEEPBREATH_TRAINER ?? '';
 const WEIGHTS = process.env.DEEPBREATH_WEIGHTS || path.join(ROOT, 'weights/deepbreath.safetensors');
@@ -80,8 +80,8 @@ describe('real images give the probabilities of `trainer predict`', () => {
   };
   for (const [kind, image] of Object.entries(cases)) {
     test(kind, async (context) => {
-      if (!image || !existsSync(image)) return context.skip(`skipped: no ${kind} in ${DATA} (set DEEPBREATH_DATA)`);
-      if (!existsSync(TRAINER)) return context.skip('skipped: no trainer program (set DEEPBREATH_TRAINER)');
+      if (!image || !existsSync(image)) return context.skip(missing(`skipped: no ${kind} in ${DATA} (set DEEPBREATH_DATA)`));
+      if (!existsSync(TRAINER)) return context.skip(missing('skipped: no trainer program (set DEEPBREATH_TRAINER)'));
       const answer = await ask(app, image);
       assert.equal(answer.error, undefined);
       assert.match(answer.facts, /cpu/);
@@ -116,7 +116,7 @@ test('the picture shown is the one that Rust decoded', async () => {
 
 test('evidence for a finding is drawn over the image, and only on demand', async (context) => {
   const answer = await ask(app, film() ?? { name: 'phantom.png', mimeType: 'image/png', buffer: phantom() });
-  if (/does not look like a frontal/.test(answer.call)) return context.skip('skipped: the weights refuse the generated film, and there is no other');
+  if (/does not look like a frontal/.test(answer.call)) return context.skip(missing('skipped: the weights refuse the generated film, and there is no other'));
   const overlay = app.locator('#overlay');
   assert.equal(await overlay.isVisible(), false);
   let opaque = 0;

@@ -6,9 +6,9 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { FROM_DOCUMENT, FROM_FRAME, FROM_WORKER, LEAVING } from './attempts.js';
+import { FROM_DOCUMENT, FROM_FRAME, FROM_WORKER, KEEPING, LEAVING } from './attempts.js';
 import { listen, networkLog } from './listener.js';
-import { becomes, DATA, launch, phantom, ready, serve } from './site.js';
+import { becomes, DATA, launch, missing, phantom, ready, serve } from './site.js';
 
 /** @typedef {import('./attempts.js').Attempts} Attempts */
 
@@ -39,6 +39,7 @@ function films() {
     const rows = readFileSync(manifest, 'utf8').split('\n').filter((line) => line.endsWith(',test')).slice(0, FILMS);
     return rows.map((row) => path.join(DATA, 'cxr', row.slice(0, row.indexOf(','))));
   }
+  missing(`drawn films only: no films in ${DATA} (set DEEPBREATH_DATA)`);
   return Array.from({ length: FILMS }, (_, index) => ({ name: `phantom-${index}.png`, mimeType: 'image/png', buffer: phantom() }));
 }
 
@@ -55,6 +56,19 @@ async function attempt(attempts, run) {
   const code = Object.values(attempts).map((body) => `Promise.race([(async () => (${body})(${aims}))().catch(() => {}), pause()])`);
   await run(`{ const pause = () => new Promise((resolve) => setTimeout(resolve, 1500)); Promise.all([${code.join(', ')}]).then(() => undefined) }`);
   await pause(PATIENCE);
+}
+
+/**
+ * Names of the attempts that end well where `run` runs code.
+ * @param {Attempts} attempts
+ * @param {(code: string) => Promise<unknown>} run
+ */
+async function possible(attempts, run) {
+  const aims = JSON.stringify({ target: 'http://127.0.0.1:1/', stun: '', own: site.url });
+  const late = 'new Promise((_, reject) => setTimeout(reject, 3000))';
+  const code = Object.entries(attempts).map(([name, body]) =>
+    `Promise.race([(async () => (${body})(${aims}))(), ${late}]).then(() => ['${name}'], () => [])`);
+  return /** @type {string[]} */ (await run(`Promise.all([${code.join(', ')}]).then((names) => names.flat())`));
 }
 
 test(`${FILMS} films are classified without a single request`, async () => {
@@ -178,6 +192,26 @@ describe('planted attempts to send something', () => {
     assert.deepEqual(listener.heard, []);
     assert.deepEqual(site.served.slice(served), []);
     assert.equal(listener.connections, 0);
+  }));
+
+  test('to keep something for a later visit succeed in a worker without a seal', heard(async () => {
+    await page.goto(`${site.url}blank.html`);
+    const [worker] = await Promise.all([
+      page.waitForEvent('worker'),
+      page.evaluate(() => void new Worker(URL.createObjectURL(new Blob([''])))),
+    ]);
+    assert.deepEqual(await possible(KEEPING, (code) => worker.evaluate(code)), Object.keys(KEEPING));
+  }));
+
+  test('to keep something for a later visit fail in the frame and in the worker', heard(async () => {
+    await page.goto(site.url);
+    const app = await ready(page);
+    const [worker] = page.workers();
+    assert.ok(worker, 'there is a worker');
+    assert.deepEqual(await possible(KEEPING, (code) => worker.evaluate(code)), []);
+    assert.deepEqual(await possible(KEEPING, (code) => app.evaluate(code)), []);
+    assert.deepEqual(await page.evaluate(async () => (await indexedDB.databases()).length), 0);
+    assert.equal(await page.evaluate(async () => (await caches.keys()).includes('leak')), false);
   }));
 
   test('do not leave the page around, once it is sealed', heard(async () => {

@@ -14,6 +14,15 @@ export const DIST = path.join(ROOT, 'dist');
 /** The page's sources with the built modules: what an embedding page serves. */
 export const SOURCES = path.join(ROOT, 'www');
 
+/**
+ * What is said of a test that has no data, trainer or package to work with; it fails instead where they are required.
+ * @param {string} why
+ */
+export function missing(why) {
+  if (process.env.DEEPBREATH_REQUIRE_DATA) throw new Error(`${why.replace('skipped: ', '')}; DEEPBREATH_REQUIRE_DATA is set`);
+  return why;
+}
+
 /** The site must work below any path. */
 const PREFIX = '/a/longer path/';
 
@@ -40,10 +49,11 @@ const TYPES = {
 
 /**
  * Serves a folder below a sub-path and logs every request that arrives. `blank.html` is an empty page.
- * @param {{ folder?: string, change?: (name: string, bytes: Buffer, query: string) => Buffer, headers?: Record<string, string> }} [options]
- *   `change` may alter what is sent; `headers` come with every file.
+ * @param {{ folder?: string, change?: (name: string, bytes: Buffer, query: string) => Buffer, headers?: Record<string, string>,
+ *   silent?: () => boolean }} [options] `change` may alter what is sent; `headers` come with every file; `silent` says whether
+ *   requests are accepted and never answered.
  */
-export async function serve({ folder = DIST, change = (_, bytes) => bytes, headers = {} } = {}) {
+export async function serve({ folder = DIST, change = (_, bytes) => bytes, headers = {}, silent = () => false } = {}) {
   /** @type {string[]} */
   const served = [];
   /** @type {string[]} The same with what follows a question mark. */
@@ -52,6 +62,7 @@ export async function serve({ folder = DIST, change = (_, bytes) => bytes, heade
     const { pathname, search } = new URL(request.url ?? '/', 'http://localhost');
     served.push(pathname);
     asked.push(pathname + search);
+    if (silent()) return;
     const name = decodeURI(pathname).slice(PREFIX.length) || 'index.html';
     const file = path.join(folder, name);
     const inside = decodeURI(pathname).startsWith(PREFIX) && file.startsWith(folder + path.sep);
@@ -169,20 +180,25 @@ export async function ask(app, file, timeout = 60_000) {
 }
 
 /**
- * An 8-bit grey PNG (ISO/IEC 15948) of any picture.
+ * A grey PNG (ISO/IEC 15948) of any picture.
  * @param {number} width
  * @param {number} height
- * @param {(x: number, y: number) => number} grey 0 black to 255 white
+ * @param {(x: number, y: number) => number} grey 0 black to 255 white, or 65535 for 16 bits
+ * @param {8 | 16} [bits]
  */
-export function png(width, height, grey) {
-  const rows = Buffer.alloc((width + 1) * height); // Each row begins with filter type 0.
+export function png(width, height, grey, bits = 8) {
+  const stride = 1 + (width * bits) / 8;
+  const rows = Buffer.alloc(stride * height); // Each row begins with filter type 0.
   for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) rows[y * (width + 1) + 1 + x] = grey(x, y);
+    for (let x = 0; x < width; x++) {
+      if (bits === 8) rows[y * stride + 1 + x] = grey(x, y);
+      else rows.writeUInt16BE(grey(x, y), y * stride + 1 + 2 * x);
+    }
   }
   const header = Buffer.alloc(13);
   header.writeUInt32BE(width, 0);
   header.writeUInt32BE(height, 4);
-  header[8] = 8; // bits; colour type 0 is grey
+  header[8] = bits; // colour type 0 is grey
   /** @param {string} name @param {Buffer} data */
   const chunk = (name, data) => {
     const body = Buffer.concat([Buffer.from(name, 'latin1'), data]);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { evidenceColour, evidencePixels, greyTable, thumbnail } from '../../www/app/picture.js';
 import { drawn, films, give, greyAt, NO_DATA, openApp, text } from './app.js';
-import { becomes, launch, serve } from './site.js';
+import { becomes, launch, missing, serve } from './site.js';
 
 /** Greys of the drawn film: a place in a lung and one in the body. */
 const LUNG = { x: 95, y: 144, grey: 50 };
@@ -228,7 +228,7 @@ describe('the lightbox', () => {
 
   test('evidence lies over the film only on demand, as strong as asked', async (context) => {
     const [film] = films();
-    if (!film) return context.skip(NO_DATA);
+    if (!film) return context.skip(missing(NO_DATA));
     await give(app, film.file);
     const overlay = app.locator('#overlay');
     assert.equal(await overlay.isVisible(), false);

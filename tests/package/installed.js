@@ -6,8 +6,8 @@ import { execFileSync } from 'node:child_process';
 import { copyFileSync, cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { DATA, TRAINER, WEIGHTS } from '../browser/modules.js';
-import { phantom, ROOT } from '../browser/site.js';
+import { DATA, NO_DATA, TRAINER, WEIGHTS } from '../browser/modules.js';
+import { missing, phantom, ROOT } from '../browser/site.js';
 
 /** The folder that `cargo xtask package` writes. */
 export const PACKAGE = process.env.DEEPBREATH_PACKAGE || path.join(ROOT, 'target/package');
@@ -35,7 +35,7 @@ export function project() {
   if (existsSync(film)) {
     copyFileSync(film, path.join(folder, 'film.dcm'));
     images.push('film.dcm');
-  }
+  } else missing(NO_DATA);
   return { folder, images, remove: () => rmSync(folder, { recursive: true }) };
 }
 
@@ -45,7 +45,10 @@ export function project() {
  * @returns {Record<string, Record<string, number>> | undefined}
  */
 export function predicted({ folder, images }) {
-  if (!existsSync(TRAINER)) return undefined;
+  if (!existsSync(TRAINER)) {
+    missing(NO_TRAINER);
+    return undefined;
+  }
   const lines = execFileSync(TRAINER, ['predict', '--json', '--weights', 'deepbreath.safetensors', ...images], { cwd: folder, encoding: 'utf8' });
   return Object.fromEntries(lines.trim().split('\n').map((line) => JSON.parse(line)).map(({ file, probabilities }) => [path.basename(file), probabilities]));
 }

@@ -11,9 +11,8 @@ const LITTER = /^(\..*|Thumbs\.db|desktop\.ini)$/i;
 /**
  * @param {(files: Named[], leftOut: number) => void} open
  * @param {(error: unknown) => void} fail
- * @param {Blob | undefined} example
  */
-export function takeFiles(open, fail, example) {
+export function takeFiles(open, fail) {
   for (const [id, buttons] of Object.entries({ file: ['open', 'choose'], folder: ['open-folder'], camera: ['open-camera', 'photograph'] })) {
     const picker = input(id);
     for (const one of buttons) button(one).addEventListener('click', () => picker.click());
@@ -26,7 +25,7 @@ export function takeFiles(open, fail, example) {
   for (const id of ['open-example', 'try']) {
     button(id).addEventListener('click', () => void (async () => {
       try {
-        const film = example ?? (await syntheticFilm());
+        const film = await syntheticFilm();
         open([{ file: new File([film], 'synthetic-example.bmp', { type: film.type }), name: 'synthetic-example.bmp' }], 0);
       } catch (error) {
         fail(error);

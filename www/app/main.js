@@ -24,7 +24,6 @@ import { described, engineName, loadingText } from './words.js';
  * @property {EventTarget} [network] The report on requests.
  * @property {{ lang: string, texts: Record<string, string> } | undefined} [words] A catalogue; English without one. The list of
  *   films and the shortcut lab are English in every language.
- * @property {Blob | undefined} [example] A film to show instead of the drawn one.
  * @property {Promise<import('./lab.js').Tutorial>} [tutorial] A second network, for the shortcut lab.
  * @property {import('./export.js').Save} [save] Saves a text as a file of the visitor's: a frame that were allowed to
  *   download could ask any address for a file.
@@ -64,12 +63,12 @@ class Room {
   #save;
 
   /** @param {Context} context */
-  constructor({ version = '', words, example, save = saveHere }) {
+  constructor({ version = '', words, save = saveHere }) {
     this.#version = version;
     this.#words = words ? new Words(words.lang, words.texts) : ENGLISH;
     if (words) this.#speak();
     this.#save = save;
-    takeFiles((files, leftOut) => this.#take(files, leftOut), (error) => notice(described(error).message), example);
+    takeFiles((files, leftOut) => this.#take(files, leftOut), (error) => notice(described(error).message));
     this.#queue.addEventListener('change', (event) => this.#changed(/** @type {CustomEvent<Film | undefined>} */ (event).detail));
     this.#queue.addEventListener('plane', (event) => this.#decoded(/** @type {CustomEvent} */ (event).detail));
     this.#queue.addEventListener('rest', (event) => this.#rested(/** @type {CustomEvent<number>} */ (event).detail));

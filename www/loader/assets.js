@@ -11,6 +11,9 @@ const MANIFEST = 'assets.json';
 /** Its presence makes the service worker ask the network first: the visitor accepted an update. */
 const UPDATE = 'update-accepted';
 
+/** How long the server may take to tell of another build, in milliseconds: the page is not sealed before. */
+const PATIENCE = 3000;
+
 /** @param {string} path */
 const absolute = (path) => new URL(path, document.baseURI).href;
 
@@ -90,10 +93,10 @@ export class Assets {
     return new TextDecoder().decode(await this.bytes(name));
   }
 
-  /** Whether the server has another build by now; false where it cannot be asked. */
+  /** Whether the server has another build by now; false where it cannot be asked, or does not answer soon. */
   async outdated() {
     try {
-      const bytes = await fetchBytes(absolute(MANIFEST), { cache: 'no-store' });
+      const bytes = await fetchBytes(absolute(MANIFEST), { cache: 'no-store', signal: AbortSignal.timeout(PATIENCE) });
       return JSON.parse(new TextDecoder().decode(bytes)).version !== this.version;
     } catch {
       return false;

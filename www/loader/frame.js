@@ -16,11 +16,28 @@ export function instantiate(modules) {
   return urls;
 }
 
-/** The way to the network that no policy closes. Frames in this one have an origin of their own, so it cannot come back. */
-const OPEN_ENDS = ['RTCPeerConnection', 'webkitRTCPeerConnection', 'mozRTCPeerConnection'];
+/**
+ * The way to the network that no policy closes, and whatever could keep something for a later visit or tell another page:
+ * without an origin the frame has no storage, but that is one browser's word. Frames in this one have an origin of their
+ * own, so they cannot give it back. worker.js does the same.
+ */
+const OPEN_ENDS = {
+  scope: ['RTCPeerConnection', 'webkitRTCPeerConnection', 'mozRTCPeerConnection', 'caches', 'indexedDB', 'localStorage', 'sessionStorage',
+    'cookieStore', 'BroadcastChannel', 'Worker', 'SharedWorker', 'Notification', 'webkitRequestFileSystem', 'webkitResolveLocalFileSystemURL'],
+  navigator: ['storage', 'storageBuckets', 'locks', 'serviceWorker', 'usb', 'hid', 'serial'],
+};
+
+/** @param {object} owner @param {string[]} names */
+function shut(owner, names) {
+  for (const name of names) {
+    for (let holder = /** @type {object | null} */ (owner); holder; holder = Reflect.getPrototypeOf(holder)) Reflect.deleteProperty(holder, name);
+    Reflect.defineProperty(owner, name, { value: undefined });
+  }
+}
 
 if (location.href === 'about:srcdoc') {
-  for (const name of OPEN_ENDS) Reflect.deleteProperty(globalThis, name);
+  shut(globalThis, OPEN_ENDS.scope);
+  shut(navigator, OPEN_ENDS.navigator);
   addEventListener('message', async ({ source, data: { modules, entry, styles, context }, ports: [port] }) => {
     if (source !== parent || !port) return;
     try {

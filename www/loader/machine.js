@@ -39,9 +39,36 @@ export function forget() {
   store(STARTING, undefined);
 }
 
-/** Notes that the GPU is being started, or that it has ended well. A crash in between is seen at the next visit. @param {boolean} now */
-export function starting(now) {
+/** A page that is left while the GPU starts for longer, in milliseconds, is left because it hangs. */
+const HANGS = 20_000;
+
+/** @param {boolean} now Whether the GPU is being started. A crash in between is seen at the next visit. */
+function starting(now) {
   store(STARTING, now || undefined);
+}
+
+/** Which workers start the GPU now: as long as there are any, the next visit would take it that one crashed. */
+export class Starts {
+  /** @type {Map<number, number>} Since when, by the number of the worker. */
+  #since = new Map();
+
+  constructor() {
+    // A page that is left fires this, one that crashed does not.
+    addEventListener('pagehide', () => {
+      for (const [id, since] of this.#since) if (performance.now() - since < HANGS) this.end(id);
+    });
+  }
+
+  /** @param {number} id */
+  begin(id) {
+    this.#since.set(id, performance.now());
+    starting(true);
+  }
+
+  /** It is up, or was given up. @param {number} id Of any worker. */
+  end(id) {
+    if (this.#since.delete(id) && this.#since.size === 0) starting(false);
+  }
 }
 
 /**

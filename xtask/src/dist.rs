@@ -82,7 +82,6 @@ fn role(name: &str) -> Role {
         ("", "engine.js" | "fetch.js" | "backend.js", _) | ("", _, "css") => Role::Both,
         ("", "loader.js" | "about.js", _) | ("loader", _, _) => Role::Shell,
         ("", _, "js") => Role::File,
-        ("", name, "png") if name.starts_with("example") => Role::File,
         ("", _, _) => Role::Shell,
         _ => Role::File,
     }
@@ -288,7 +287,6 @@ mod tests {
             ("generated/cpu/deepbreath_bg.wasm", Role::File),
             ("generated/cpu/deepbreath.d.ts", Role::Drop),
             ("generated/.gitignore", Role::Drop),
-            ("example.png", Role::File),
             ("icon.svg", Role::Shell),
         ];
         for (name, expected) in cases {
