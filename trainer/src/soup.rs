@@ -1,7 +1,8 @@
 //! `trainer average`: the mean of several runs' weights, a "model soup" (Wortsman et al. 2022, arXiv:2203.05482).
 //!
 //! Runs that start from the same weights and the same head end in one basin of the loss; their mean generalises like an
-//! ensemble of them, at the price of one network. Runs with other batch norm statistics (`norms`) do not.
+//! ensemble of them, at the price of one network. So do a run and one that went on from it (WiSE-FT, Wortsman et al. 2022,
+//! arXiv:2109.01903). Runs with other batch norm statistics (`norms`) do not.
 
 use std::path::Path;
 
@@ -41,8 +42,8 @@ fn record(members: Vec<RunRecord>) -> Result<RunRecord> {
             member.manifest_digest == first.manifest_digest && member.classes == first.classes,
             "the runs were trained on other manifests or findings: average runs of one data set"
         );
-        ensure!(member.after == first.after, "the runs went on from other runs");
-        ensure!(member.init == first.init, "the runs started from {} and {}", first.init, member.init);
+        let [one, other] = [&first, member].map(|run| &run.first_stage().init);
+        ensure!(one == other, "the runs started from {one} and {other}");
         ensure!(
             member.recipe.norms == first.recipe.norms,
             "the runs used other batch norm statistics (`norms`): their mean is no network"
@@ -140,6 +141,19 @@ mod tests {
         assert_eq!(
             record(vec![run(Frozen), run(Frozen)]).unwrap().recipe.name,
             "average of default (seed 1), default (seed 1)"
+        );
+        // A run and one that went on from it began alike; one that began elsewhere did not.
+        let later = |init: &str| RunRecord {
+            init: "first".into(),
+            after: Some(Box::new(RunRecord { init: init.into(), ..run(Frozen) })),
+            ..run(Frozen)
+        };
+        assert_eq!(
+            record(vec![run(Frozen), later("init")]).unwrap().recipe.name,
+            "average of default (seed 1), default, then default (seed 1)"
+        );
+        assert!(
+            record(vec![run(Frozen), later("other")]).unwrap_err().to_string().contains("started from init and other")
         );
         assert!(record(vec![run(Frozen), run(Batch)]).unwrap_err().to_string().contains("norms"));
     }

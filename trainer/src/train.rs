@@ -53,6 +53,11 @@ impl RunRecord {
         serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
     }
 
+    /// The run that began; itself without an earlier stage.
+    pub fn first_stage(&self) -> &Self {
+        self.after.as_deref().map_or(self, Self::first_stage)
+    }
+
     /// Names of the recipes of all stages, the first one first.
     pub fn recipes(&self) -> String {
         let before = self.after.as_ref().map_or(String::new(), |before| before.recipes() + ", then ");
