@@ -147,7 +147,7 @@ pub fn readme(text: &str, sources: &Sources) -> Result<String> {
 
 /// What the README shows.
 fn in_short(sources: &Sources) -> String {
-    let Sources { report, left_out, audit, .. } = sources;
+    let Sources { report, left_out, frozen, audit, .. } = sources;
     let mut table = Table::new(["figure", "value"]);
     let mut row = |name: String, figure: Estimate| table.rows.push(vec![Cell::text(name), Cell::Figure(figure)]);
     row("balanced accuracy".into(), report.balanced_accuracy);
@@ -172,8 +172,8 @@ fn in_short(sources: &Sources) -> String {
         row(format!("refused of {} images that are no frontal chest X-ray", ood.n), ood.share);
     }
     row(format!("refused of {} chest X-rays", report.n), crate::refusals::share(report.refused, report.n));
-    for (fold, pair, auroc) in aims::left_out(left_out) {
-        row(format!("{fold} left out of training: {pair} AUROC on it ({})", aims::network(left_out)), auroc);
+    for aims::LeftOut { name, network, auroc, .. } in aims::left_out(&[left_out, &frozen[0]]) {
+        row(format!("{name} ({network})"), auroc);
     }
     if let Some(audit) = audit {
         for seen in audit.views.iter().filter(|seen| seen.view == View::LungsHidden) {
@@ -230,7 +230,7 @@ pub fn values(sources: &Sources) -> BTreeMap<&'static str, String> {
         ("spoilt", markdown(tables::spoilt(report))),
         ("confusions", failures::confusions(report).markdown()),
         ("lowest", failures::lowest(report).markdown()),
-        ("aims", aims::table(report, left_out).markdown()),
+        ("aims", aims::table(report, &aims::left_out(&[left_out, &frozen[0]])).markdown()),
         ("left_out", left_out_table([left_out, &frozen[0], &frozen[1]]).markdown()),
         ("left_out_network", aims::network(left_out)),
         ("published", published(darkcovidnet, tutorial).markdown()),
