@@ -76,7 +76,7 @@ fn lowest<'a>(report: &'a AuditReport, pair: Option<&str>) -> Option<(f64, Away<
 /// [`lowest`] of `pair`, and of all pairs where that is lower, in words.
 pub(super) fn lowest_in_words(report: &AuditReport, pair: &str) -> String {
     let Some((value, away)) = lowest(report, Some(pair)) else { return "not measured".into() };
-    let place = |away: &Away| escape(&Place::of(away.place).words(&report.films));
+    let place = |away: &Away| escape(Place::of(away.place).words(&report.films));
     let mut text = format!("<b>{value:.2}</b> ({}, {})", place(&away), away.origin());
     if let Some((value, away)) = lowest(report, None).filter(|(any, _)| *any < value) {
         let _ = write!(

@@ -55,7 +55,7 @@ pub(super) fn banner(report: &AuditReport) -> String {
         let unseen = match measured {
             Some(gap) => format!(
                 "At collections that training did not see the AUROC falls by no more than {GAP_LIMIT:.2}. {}",
-                escape(&report.caveat(gap))
+                escape(report.caveat(gap))
             ),
             None => {
                 "How much the AUROC falls at a collection that training never saw was <b>not measured</b> here.".into()
@@ -225,7 +225,7 @@ fn gaps(report: &AuditReport) -> String {
         .iter()
         .map(|gap| {
             let fall = gap.fall().map_or("–".into(), |fall| format!("{fall:+.2}").replace('-', "\u{2212}"));
-            let place = escape(&Place::of(&gap.place).words(&report.films));
+            let place = escape(Place::of(&gap.place).words(&report.films));
             let films =
                 report.rarer(gap).map_or(String::new(), |films| format!("<br><small>{}</small>", rests_on(films)));
             vec![place, escape(&gap.pair) + &films, bar(Some(gap.seen)), bar(Some(gap.unseen)), fall]
