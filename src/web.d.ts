@@ -191,4 +191,6 @@ export interface Origin {
   /** `YYYY-MM-DD` */
   date: string;
   data: { name: string; licence: string; films: number }[];
+  /** What the calibration added to the logits, one for each class; the weights hold it already. */
+  offsets?: number[];
 }

@@ -165,6 +165,10 @@ pub struct Origin {
     pub date: String,
     /// The collections behind the films.
     pub data: Vec<DataSource>,
+    /// What the calibration added to the logits, one for each class, so that every finding counts the same; the
+    /// classifier's bias holds it already. Empty where only a temperature was fitted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offsets: Vec<f32>,
 }
 
 /// One collection of films.
@@ -220,6 +224,10 @@ impl Metadata {
         }
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             return wrong(format!("temperature {}", self.temperature));
+        }
+        let offsets = &self.origin.offsets;
+        if !(offsets.is_empty() || offsets.len() == self.classes.len()) || offsets.iter().any(|b| !b.is_finite()) {
+            return wrong(format!("offsets {offsets:?} for {} classes", self.classes.len()));
         }
         for point in &self.operating_points {
             if !self.classes.contains(&point.finding) {

@@ -47,6 +47,7 @@ pub(crate) fn metadata() -> Metadata {
             recipe: "default".into(),
             date: "2026-11-23".into(),
             data: vec![DataSource { name: "drawn".into(), licence: "none".into(), films: 3 }],
+            offsets: vec![0.25, 0.0, -0.25],
         },
         licence: "for research".into(),
     }
@@ -220,6 +221,8 @@ fn metadata_is_checked() {
     point[0].finding = "covid".into();
     point[0].threshold = 1.5;
     assert!(reason(&file("operating_points", serde_json::to_value(&point).unwrap())).contains("not within 0..=1"));
+    let origin = Origin { offsets: vec![0.5], ..metadata().origin };
+    assert!(reason(&file("origin", serde_json::to_value(&origin).unwrap())).contains("offsets [0.5] for 3 classes"));
     let mut golden = metadata().golden;
     golden[0].logits.pop();
     assert!(reason(&file("golden", serde_json::to_value(&golden).unwrap())).contains("golden vector Waves"));

@@ -16,54 +16,105 @@ pub const SCREENING_SENSITIVITY: f64 = 0.95;
 /// Bins of [`ece`] and [`reliability`]: equal widths over the confidence 0..=1 (Guo et al. 2017 use 15).
 pub const RELIABILITY_BINS: usize = 15;
 
-/// A fitted temperature with the loss it was fitted on.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Temperature {
+/// Weight of the squares of the offsets in the loss: keeps them finite where the films of a finding are all right.
+const OFFSET_PENALTY: f64 = 1e-4;
+
+/// Largest size of an offset over the temperature that is searched.
+const LARGEST_OFFSET: f64 = 5.0;
+
+/// Rounds of the search, in case that the loss keeps falling by next to nothing.
+const MOST_ROUNDS: usize = 500;
+
+/// A fitted temperature and offsets with the loss that they were fitted on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
     /// Logits are divided by this before the softmax; above 1 the model was too sure.
     pub temperature: f64,
-    /// Mean negative log likelihood in nats at temperature 1.
+    /// Added to the logits before that, one for each class; they sum to 0. 0 for a class without validation films.
+    pub offsets: Vec<f64>,
+    /// Weighted mean negative log likelihood in nats at temperature 1 without offsets.
     pub nll_before: f64,
-    /// Mean negative log likelihood in nats at [`Temperature::temperature`].
+    /// Weighted mean negative log likelihood in nats with [`Calibration::temperature`] and [`Calibration::offsets`].
     pub nll_after: f64,
     /// Films it was fitted on.
     pub n: usize,
 }
 
-/// Temperature scaling (Guo et al. 2017): the `T` that minimises the mean negative log likelihood of
-/// `softmax(logits / T)`. The loss is convex in `1 / T`, so it has one valley in `ln T`, and golden-section search over
-/// [`TEMPERATURES`] finds it.
+/// Bias-corrected temperature scaling (Alexandari, Kundaje and Shrikumar 2020, "Maximum likelihood with bias-corrected
+/// calibration is hard-to-beat at label shift adaptation"): the `T` and offsets `b` that minimise the weighted mean
+/// negative log likelihood of `softmax((logits + b) / T)`, up to a penalty of [`OFFSET_PENALTY`] on `b / T`.
+///
+/// `weights` says how much each film counts; with every label at the same total, the probabilities are those where each
+/// finding is as frequent as the others. The loss is convex in `1 / T` and `b / T` (a softmax regression of few
+/// parameters), so that searching one after the other, [`TEMPERATURES`] and `b / T` within [`LARGEST_OFFSET`], finds it.
 ///
 /// # Errors
-/// For no films, or logits that are missing or not finite (names the film).
-pub fn fit_temperature(predictions: &[Prediction]) -> Result<Temperature> {
+/// For no films, another number of weights, or logits that are missing or not finite (names the film).
+pub fn fit(predictions: &[Prediction], weights: &[f32]) -> Result<Calibration> {
     ensure!(!predictions.is_empty(), "no validation films to fit a temperature on");
+    ensure!(weights.len() == predictions.len(), "{} weights for {} films", weights.len(), predictions.len());
+    let classes = predictions[0].logits.len();
     for p in predictions {
         ensure!(
-            p.label < p.logits.len() && p.logits.iter().all(|z| z.is_finite()),
+            p.label < p.logits.len() && p.logits.len() == classes && p.logits.iter().all(|z| z.is_finite()),
             "{}: logits {:?} do not cover label {} or are not finite",
             p.file,
             p.logits,
             p.label
         );
     }
-    let loss = |log_temperature: f64| {
-        let scale = (-log_temperature).exp();
-        predictions.iter().map(|p| nll_of_logits(&p.logits, p.label, scale)).sum::<f64>() / predictions.len() as f64
+    let total: f64 = weights.iter().map(|w| f64::from(*w)).sum();
+    let loss = |scale: f64, offsets: &[f64]| {
+        let films = predictions.iter().zip(weights).map(|(p, weight)| {
+            let z: Vec<f64> = p.logits.iter().zip(offsets).map(|(z, b)| scale * f64::from(*z) + b).collect();
+            f64::from(*weight) * nll_of_logits(&z, p.label)
+        });
+        films.sum::<f64>() / total + OFFSET_PENALTY * offsets.iter().map(|b| b * b).sum::<f64>()
     };
-    let log_temperature = golden_section(loss, TEMPERATURES.0.ln(), TEMPERATURES.1.ln());
-    Ok(Temperature {
-        temperature: log_temperature.exp(),
-        nll_before: loss(0.0),
-        nll_after: loss(log_temperature),
+    let mut offsets = vec![0.0; classes];
+    let seen: Vec<usize> = (0..classes).filter(|class| predictions.iter().any(|p| p.label == *class)).collect();
+    let (mut scale, nll_before) = (1.0, loss(1.0, &offsets));
+    let mut before = f64::INFINITY;
+    for _ in 0..MOST_ROUNDS {
+        let log_scale = |ln: f64| loss((-ln).exp(), &offsets);
+        scale = (-golden_section(log_scale, TEMPERATURES.0.ln(), TEMPERATURES.1.ln())).exp();
+        for class in seen.iter().skip(1) {
+            let at = |offset: f64| {
+                let mut offsets = offsets.clone();
+                offsets[*class] = offset;
+                loss(scale, &offsets)
+            };
+            offsets[*class] = golden_section(at, -LARGEST_OFFSET, LARGEST_OFFSET);
+        }
+        let now = loss(scale, &offsets);
+        if before - now < 1e-12 {
+            break;
+        }
+        before = now;
+    }
+    let mean = seen.iter().map(|class| offsets[*class]).sum::<f64>() / seen.len() as f64;
+    seen.iter().for_each(|class| offsets[*class] -= mean);
+    Ok(Calibration {
+        temperature: 1.0 / scale,
+        nll_before,
+        nll_after: loss(scale, &offsets),
+        offsets: offsets.iter().map(|b| b / scale).collect(),
         n: predictions.len(),
     })
 }
 
-/// `ln sum_c exp(scale z_c) - scale z_label`, with the largest logit taken out so that nothing overflows.
-pub(crate) fn nll_of_logits(logits: &[f32], label: usize, scale: f64) -> f64 {
-    let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let sum: f64 = logits.iter().map(|z| (scale * (f64::from(*z) - largest)).exp()).sum();
-    sum.ln() - scale * (f64::from(logits[label]) - largest)
+/// Offsets with the names of their classes; `none` for none.
+pub(crate) fn offsets_in_words(classes: &[String], offsets: &[f32]) -> String {
+    let each: Vec<String> =
+        classes.iter().zip(offsets).map(|(class, offset)| format!("{class} {offset:+.3}")).collect();
+    if each.is_empty() { "none".into() } else { each.join(", ") }
+}
+
+/// `ln sum_c exp(z_c) - z_label`, with the largest logit taken out so that nothing overflows.
+pub(crate) fn nll_of_logits(logits: &[f64], label: usize) -> f64 {
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = logits.iter().map(|z| (z - largest).exp()).sum();
+    sum.ln() - (logits[label] - largest)
 }
 
 /// Minimum of a function with one valley in `low..high`, to 1e-9 of the argument.

@@ -22,7 +22,7 @@ use crate::output::CrossValidationReport;
 use crate::report::Report;
 use crate::tables::{self, Cell, Table};
 use crate::tutorial::report::TutorialReport;
-use crate::{aims, failures};
+use crate::{aims, calibrate, failures};
 
 /// The template, in the folder of the weights.
 const TEMPLATE: &str = "MODEL_CARD.in.md";
@@ -208,6 +208,7 @@ pub fn values(sources: &Sources) -> BTreeMap<&'static str, String> {
         ("recipe", metadata.origin.recipe.clone()),
         ("exported", metadata.origin.date.clone()),
         ("temperature", format!("{:.3}", metadata.temperature)),
+        ("offsets", calibrate::offsets_in_words(&metadata.classes, &metadata.origin.offsets)),
         ("gate", metadata.gate.as_ref().map_or("none".into(), |gate| gate.data.clone())),
         ("classes", metadata.classes.iter().map(|class| format!("`{class}`")).collect::<Vec<_>>().join(", ")),
         ("data", data(metadata, report).markdown()),

@@ -220,7 +220,7 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
     section(
         &mut text,
         "Calibration by source",
-        "One temperature serves all sources. Too sure by: the mean probability of the calls less the share of right ones, \
+        "One temperature and one offset for each finding serve all sources. Too sure by: the mean probability of the calls less the share of right ones, \
          below 0 where the model is too modest. The calibration error grows with chance, and more so in the resamples: its \
          interval can lie above the figure.",
         &tables::calibration_by_source(report),

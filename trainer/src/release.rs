@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use deepbreath::Classifier;
 use deepbreath::model::{ModelConfig, NamedTensors};
 use deepbreath::preprocess::PREPROCESSING;
 use deepbreath::weights::{self, DataSource, FORMAT_VERSION, Measurement, Metadata, OperatingPoint, Origin};
-use deepbreath::{Classifier, decision};
 
 use crate::bootstrap::Estimate;
 use crate::cli::{self, ExportArgs, RELEASED_WEIGHTS};
 use crate::dataset::{Film, Manifest, Split};
 use crate::report::{Given, Protocol, Report};
+use crate::sampler::Sampler;
 use crate::train::RunRecord;
-use crate::{calibrate, conformal, evaluate, export, gate, metrics::Prediction, provenance, soup};
+use crate::{calibrate, conformal, evaluate, export, gate, provenance, soup};
 
 /// Licence of the weights: the strictest of their data's.
 pub(crate) const LICENCE: &str = "For education and research only. Not for commercial use, not for any medical decision. \
@@ -83,11 +84,12 @@ fn classifier(
     Ok(Classifier::load("new weights", &bytes, device)?)
 }
 
-fn with_temperature(predictions: Vec<Prediction>, temperature: f32) -> Vec<Prediction> {
-    predictions
-        .into_iter()
-        .map(|p| Prediction { probabilities: decision::probabilities(&p.logits, temperature), ..p })
-        .collect()
+/// Adds `offsets`, one for each class, to the biases of the classifier: the logits then hold them.
+fn shift(tensors: &mut NamedTensors, offsets: &[f32]) -> Result<()> {
+    let bias = tensors.get_mut("classifier.bias").filter(|bias| bias.values.len() == offsets.len());
+    let bias = bias.context("the run's tensors hold no bias for each class")?;
+    bias.values.iter_mut().zip(offsets).for_each(|(bias, offset)| *bias += offset);
+    Ok(())
 }
 
 /// Runs the command.
@@ -97,7 +99,7 @@ fn with_temperature(predictions: Vec<Prediction>, temperature: f32) -> Vec<Predi
 pub fn run(args: &ExportArgs) -> Result<()> {
     let device = burn::tensor::Device::flex();
     let record = RunRecord::read(&args.run)?;
-    let tensors = soup::best(&args.run)?;
+    let mut tensors = soup::best(&args.run)?;
     let mut manifest = Manifest::read(&record.manifests)?;
     ensure!(manifest.digest == record.manifest_digest, "the manifests changed since the run; train again");
     manifest.split_by_patient(record.seed);
@@ -123,19 +125,27 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             recipe: record.recipes(),
             date,
             data: data_sources(&learned),
+            offsets: Vec::new(),
         },
         licence: LICENCE.into(),
     };
     println!("calibrating on validation films");
     let validation = manifest.subset(Split::Validation);
     let judged = evaluate::predict(&classifier(&tensors, &metadata, precision, &device)?, &validation)?;
-    let temperature = calibrate::fit_temperature(&judged)?;
+    let weights = Sampler::new(&validation, record.recipe.shared_sources, record.seed).weights();
+    let calibration = calibrate::fit(&judged, &weights)?;
+    metadata.temperature = calibration.temperature as f32;
+    metadata.origin.offsets = calibration.offsets.iter().map(|offset| *offset as f32).collect();
     println!(
-        "temperature {:.3}: negative log likelihood {:.4} to {:.4} on {} films",
-        temperature.temperature, temperature.nll_before, temperature.nll_after, temperature.n
+        "temperature {:.3}, offsets {}: negative log likelihood {:.4} to {:.4} on {} films, balanced by the rule of training",
+        metadata.temperature,
+        calibrate::offsets_in_words(&metadata.classes, &metadata.origin.offsets),
+        calibration.nll_before,
+        calibration.nll_after,
+        calibration.n
     );
-    metadata.temperature = temperature.temperature as f32;
-    let judged = with_temperature(judged, metadata.temperature);
+    shift(&mut tensors, &metadata.origin.offsets)?;
+    let judged = evaluate::predict(&classifier(&tensors, &metadata, precision, &device)?, &validation)?;
     let data = format!("validation split, {} films", validation.len());
     metadata.conformal = Some(conformal::fit(&judged, record.classes.len(), &data)?);
     metadata.operating_points = calibrate::operating_points(&judged, &record.classes)

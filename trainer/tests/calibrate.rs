@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use trainer::bootstrap::{Bootstrap, patients, summary};
-use trainer::calibrate::{fit_temperature, operating_points};
+use trainer::calibrate::{self, Calibration, operating_points};
 use trainer::metrics::Prediction;
 
 fn film(patient: &str, label: usize, logits: &[f32]) -> Prediction {
@@ -23,49 +23,80 @@ fn film(patient: &str, label: usize, logits: &[f32]) -> Prediction {
     }
 }
 
+/// With every film as much as any other.
+fn fit(films: &[Prediction]) -> anyhow::Result<Calibration> {
+    calibrate::fit(films, &vec![1.0; films.len()])
+}
+
 #[test]
 fn temperature_in_closed_form() {
-    // Logits (a, 0), a share q of them right: the best probability is q, so T = a / ln(q / (1 - q)).
+    // Logits (a, 0) and (0, a), a share q of each right: the best probability is q, so T = a / ln(q / (1 - q)).
     for (a, right, n) in [(4.0, 3, 4), (1.0, 9, 10), (2.0, 6, 10)] {
-        let films: Vec<_> = (0..n).map(|i| film("", usize::from(i >= right), &[a, 0.0])).collect();
+        let mut films: Vec<_> = (0..n).map(|i| film("", usize::from(i >= right), &[a, 0.0])).collect();
+        films.extend((0..n).map(|i| film("", usize::from(i < right), &[0.0, a])));
         let q = right as f64 / n as f64;
-        let fit = fit_temperature(&films).unwrap();
+        let fit = fit(&films).unwrap();
         let expected = f64::from(a) / (q / (1.0 - q)).ln();
         assert!((fit.temperature / expected - 1.0).abs() < 1e-6, "{fit:?}, expected {expected}");
         let entropy = -q * q.ln() - (1.0 - q) * (1.0 - q).ln();
         assert!((fit.nll_after - entropy).abs() < 1e-9 && fit.nll_after <= fit.nll_before);
+        assert!(fit.offsets.iter().all(|offset| offset.abs() < 1e-6), "{fit:?}");
     }
 }
 
 #[test]
-fn temperature_of_a_simulated_model_is_recovered() {
+fn offsets_in_closed_form() {
+    // Logits that say nothing: the best probabilities are the weighted shares of the labels, here 3 : 1.
+    let films = [0, 0, 0, 1].map(|label| film("", label, &[0.0, 0.0, 0.0]));
+    let log_odds = |fit: &Calibration| (fit.offsets[0] - fit.offsets[1]) / fit.temperature;
+    let plain = fit(&films).unwrap();
+    assert!((log_odds(&plain) - 3f64.ln()).abs() < 5e-3, "{plain:?}");
+    assert_eq!(plain.offsets[2], 0.0, "no film speaks for or against it");
+    assert!((plain.offsets[0] + plain.offsets[1]).abs() < 1e-9);
+    let balanced = calibrate::fit(&films, &[1.0, 1.0, 1.0, 3.0]).unwrap();
+    assert!(log_odds(&balanced).abs() < 1e-6, "{balanced:?}");
+    let message = calibrate::fit(&films, &[1.0]).unwrap_err().to_string();
+    assert!(message.contains("1 weights for 4 films"), "{message}");
+}
+
+/// Films whose labels follow `softmax(logits / temperature)`.
+fn simulated(temperature: f64) -> Vec<Prediction> {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let mut one = || {
+        let logits: Vec<f32> = (0..3).map(|_| rng.random_range(-4.0..4.0)).collect();
+        let weights: Vec<f64> = logits.iter().map(|z| (f64::from(*z) / temperature).exp()).collect();
+        let mut left = rng.random_range(0.0..weights.iter().sum());
+        let label = weights.iter().position(|w| {
+            left -= w;
+            left < 0.0
+        });
+        film("", label.unwrap_or(2), &logits)
+    };
+    (0..20_000).map(|_| one()).collect()
+}
+
+#[test]
+fn temperature_and_offsets_of_a_simulated_model_are_recovered() {
     for truth in [0.5, 1.0, 2.5] {
-        let mut rng = ChaCha8Rng::seed_from_u64(4);
-        let films: Vec<_> = (0..20_000)
-            .map(|_| {
-                let logits: Vec<f32> = (0..3).map(|_| rng.random_range(-4.0..4.0)).collect();
-                let weights: Vec<f64> = logits.iter().map(|z| (f64::from(*z) / truth).exp()).collect();
-                let mut left = rng.random_range(0.0..weights.iter().sum());
-                let label = weights.iter().position(|w| {
-                    left -= w;
-                    left < 0.0
-                });
-                film("", label.unwrap_or(2), &logits)
-            })
-            .collect();
-        let fit = fit_temperature(&films).unwrap();
+        let shift = [0.8f32, -0.5, -0.3];
+        let mut films = simulated(truth);
+        films.iter_mut().for_each(|film| film.logits.iter_mut().zip(shift).for_each(|(z, by)| *z -= by));
+        let fit = fit(&films).unwrap();
         assert!((fit.temperature / truth - 1.0).abs() < 0.03, "{fit:?}, truth {truth}");
+        for (offset, shift) in fit.offsets.iter().zip(shift) {
+            assert!((offset - f64::from(shift)).abs() < 0.1, "{fit:?}, truth {truth}");
+        }
     }
 }
 
 #[test]
 fn temperature_stays_in_bounds_or_says_why_not() {
-    let fit = fit_temperature(&[film("", 0, &[1.0, 0.0])]).unwrap();
-    assert!((fit.temperature - 0.05).abs() < 1e-6, "{fit:?}");
+    let sure = fit(&[film("", 0, &[1.0, 0.0])]).unwrap();
+    assert!((sure.temperature - 0.05).abs() < 1e-6, "{sure:?}");
     // Logits that would overflow exp.
-    assert!(fit_temperature(&[film("", 1, &[1000.0, 0.0])]).unwrap().nll_after.is_finite());
-    assert!(fit_temperature(&[]).is_err());
-    let message = fit_temperature(&[film("p", 0, &[f32::NAN, 0.0])]).unwrap_err().to_string();
+    assert!(fit(&[film("", 1, &[1000.0, 0.0])]).unwrap().nll_after.is_finite());
+    assert!(fit(&[]).is_err());
+    let message = fit(&[film("p", 0, &[f32::NAN, 0.0])]).unwrap_err().to_string();
     assert!(message.contains("p.png"), "{message}");
 }
 

@@ -204,7 +204,8 @@ pub(super) fn fit(
         for l2 in DECAYS {
             let head = fit(&fold.learn, l2)?;
             let loss = |((row, label), weight): ((&Vec<f32>, &usize), &f32)| {
-                f64::from(*weight) * nll_of_logits(&head.logits(row), *label, 1.0)
+                let logits: Vec<f64> = head.logits(row).into_iter().map(f64::from).collect();
+                f64::from(*weight) * nll_of_logits(&logits, *label)
             };
             let loss: f64 = features.iter().zip(&labels).zip(&weights).map(loss).sum();
             if loss < best.0 {

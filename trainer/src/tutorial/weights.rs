@@ -103,6 +103,7 @@ pub fn make(
             recipe: crate::recipe::with_epochs(RECIPE, protocol.epochs, Protocol::default().epochs),
             date,
             data: data_sources(&learned),
+            offsets: Vec::new(),
         },
         licence: format!("An example of how not to do it. {LICENCE}"),
     };
