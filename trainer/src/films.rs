@@ -31,21 +31,32 @@ pub fn decode(film: &Film) -> Result<Radiograph> {
     Ok(Radiograph::decode(&name, &bytes)?)
 }
 
-/// Changes when the film's file (by its size and time) or what the manifest says of it changes.
+/// Changes when the film's file (see [`contents`]) or what the manifest says of it changes.
 ///
 /// # Errors
 /// If there is no such file; the message names it.
 pub(crate) fn identity(film: &Film) -> Result<String> {
+    Ok(format!("{} {} {} {} {}", film.name, film.label, film.source, film.patient_id, contents(film)?))
+}
+
+/// Changes when the film's file changes: its size and, where the manifest gives one, the digest, which a copy of the
+/// data keeps; otherwise the time.
+fn contents(film: &Film) -> Result<String> {
     let file = film.path.metadata().with_context(|| format!("cannot read the film {}", film.path.display()))?;
-    Ok(format!(
-        "{} {} {} {} {} {:?}",
-        film.name,
-        film.label,
-        film.source,
-        film.patient_id,
-        file.len(),
-        file.modified().ok()
-    ))
+    Ok(match &film.sha256 {
+        Some(digest) => format!("{} {digest}", file.len()),
+        None => format!("{} {:?}", file.len(), file.modified().ok()),
+    })
+}
+
+/// What the numbers that are computed from the film's file depend on: its contents and, where no digest tells them,
+/// its place.
+///
+/// # Errors
+/// If there is no such file; the message names it.
+pub(crate) fn file_identity(film: &Film) -> Result<String> {
+    let contents = contents(film)?;
+    Ok(if film.sha256.is_some() { contents } else { format!("{} {contents}", film.path.display()) })
 }
 
 /// The network's input for `film`, by the path that every answer takes.
@@ -96,13 +107,12 @@ impl FilmCache {
     }
 }
 
-/// Changes when a film, its file's size or time, or the form of the cache changes.
+/// Changes when a film's file (see [`file_identity`]) or the form of the cache changes.
 fn key(films: &[&Film]) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(format!("{VERSION} {STORED_SIDE}"));
     for film in films {
-        let data = film.path.metadata().with_context(|| format!("cannot read the film {}", film.path.display()))?;
-        hash.update(format!("{} {} {:?}\n", film.path.display(), data.len(), data.modified().ok()));
+        hash.update(file_identity(film)? + "\n");
     }
     Ok(hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -307,8 +307,7 @@ impl Features<'_> {
         let mut hash = Sha256::new();
         hash.update(format!("{VERSION} {what}"));
         for film in self.films {
-            let data = film.path.metadata().with_context(|| format!("cannot read the film {}", film.path.display()))?;
-            hash.update(format!("{} {} {:?}\n", film.path.display(), data.len(), data.modified().ok()));
+            hash.update(films::file_identity(film)? + "\n");
         }
         Ok(self.cache.join(format!("{}.bin", &hex(&hash.finalize())[..16])))
     }
