@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::dataset::Film;
+use crate::training::check_interrupted;
 
 /// Side of a stored square: somewhat more than the network's input, so that warping costs no sharpness.
 pub const STORED_SIDE: usize = 256;
@@ -79,12 +80,13 @@ impl FilmCache {
     /// `progress` is told how many films are done.
     ///
     /// # Errors
-    /// If a film cannot be decoded (the message names it) or the cache cannot be written.
+    /// If a film cannot be decoded (the message names it), the cache cannot be written, or Ctrl-C was pressed; a cache
+    /// that is not whole is not kept.
     pub fn open(films: &[&Film], dir: &Path, progress: &(dyn Fn(usize) + Sync)) -> Result<Self> {
         let path = dir.join(format!("films-{}.bin", key(films)?));
         if !path.exists() {
             std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-            fill(films, &path, progress).with_context(|| format!("cannot fill the film cache {}", path.display()))?;
+            fill(films, &path, progress).with_context(|| format!("filling the film cache {}", path.display()))?;
         }
         progress(films.len());
         Ok(Self { file: Mutex::new(File::open(path)?), count: films.len() })
@@ -122,6 +124,7 @@ fn fill(films: &[&Film], path: &PathBuf, progress: &(dyn Fn(usize) + Sync)) -> R
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     let done = AtomicUsize::new(0);
     for group in films.chunks(GROUP) {
+        check_interrupted()?;
         let squares: Vec<Vec<u8>> = group
             .par_iter()
             .map(|film| {
