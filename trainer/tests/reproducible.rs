@@ -2,6 +2,9 @@
 
 #![cfg(unix)]
 
+#[path = "../../tests/common/data.rs"]
+mod data;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -50,11 +53,17 @@ fn made(folder: &Path, train: u32, validation: u32) -> PathBuf {
     path
 }
 
-/// ImageNet weights where they are, otherwise the released ones, which have no batch norms.
+/// The ImageNet weights, or `None` (said aloud) where nobody has fetched them.
+fn imagenet() -> Option<PathBuf> {
+    data::present(trainer::pretrained::default_path(), "set DEEPBREATH_INIT to the ImageNet weights")
+}
+
+/// ImageNet weights where they are, otherwise (said aloud) the released ones, which have no batch norms.
 fn init() -> PathBuf {
-    let imagenet = trainer::pretrained::default_path();
-    let released = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(trainer::cli::RELEASED_WEIGHTS);
-    if imagenet.exists() { imagenet } else { released }
+    imagenet().unwrap_or_else(|| {
+        println!("the released weights stand in");
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(trainer::cli::RELEASED_WEIGHTS)
+    })
 }
 
 fn command(manifest: &Path, out: &Path, further: &[&str]) -> Command {
@@ -148,9 +157,8 @@ fn weights_without_batch_norms_are_refused_by_a_recipe_that_needs_them() {
 
 #[test]
 fn running_statistics_and_swapped_surroundings_are_resumed_too() {
-    let imagenet = trainer::pretrained::default_path();
-    if !imagenet.exists() {
-        return eprintln!("skipped: no ImageNet weights at {}", imagenet.display());
+    if imagenet().is_none() {
+        return;
     }
     let folder = tempfile::tempdir().expect("a folder");
     let manifest = films(folder.path());
