@@ -191,7 +191,7 @@ impl Manifest {
             same || !self.films.iter().any(drawn),
             "the manifest does not name all of its {word} films, and it is not the one that the weights were trained on: a \
              split drawn now would call films {word} films that the weights learned from. Pass --split all, or the \
-             manifest that the weights were trained on",
+             manifest that the weights were trained on; if that was several, all of them in the same order",
             word = wanted.word()
         );
         Ok(())

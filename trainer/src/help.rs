@@ -41,7 +41,10 @@ Example:
 pub(crate) const EVALUATE: &str = "Every figure comes with a 95 % bootstrap interval over patients.
 
 Example:
-  trainer evaluate films.csv --split test --out report/";
+  trainer evaluate films.csv --split test --out report/
+
+Of weights trained on several manifests (all of them, in the order of the training):
+  trainer evaluate here.csv there.csv --weights weights/deepbreath.safetensors --out report/";
 
 /// Of `cross-validate`.
 pub(crate) const CROSS_VALIDATE: &str =
