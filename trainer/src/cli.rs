@@ -104,9 +104,9 @@ pub struct ComputeArgs {
 #[derive(Debug, Args)]
 #[command(after_help = help::EVALUATE)]
 pub struct EvaluateArgs {
-    /// Manifest with the labels
-    #[arg(value_name = "CSV", value_hint = ValueHint::FilePath)]
-    pub manifest: PathBuf,
+    /// Manifests with the labels; several are joined as in `train`
+    #[arg(value_name = "CSV", required = true, value_hint = ValueHint::FilePath)]
+    pub manifests: Vec<PathBuf>,
     /// Weights file
     #[arg(long, value_name = "FILE", default_value = RELEASED_WEIGHTS, value_hint = ValueHint::FilePath)]
     pub weights: PathBuf,
@@ -182,9 +182,9 @@ pub struct ExportArgs {
 #[derive(Debug, Args)]
 #[command(after_help = help::AUDIT)]
 pub struct AuditArgs {
-    /// Manifest with the labels
-    #[arg(value_name = "CSV", value_hint = ValueHint::FilePath)]
-    pub manifest: PathBuf,
+    /// Manifests with the labels; several are joined as in `train`
+    #[arg(value_name = "CSV", required = true, value_hint = ValueHint::FilePath)]
+    pub manifests: Vec<PathBuf>,
     /// Weights file
     #[arg(long, value_name = "FILE", default_value = RELEASED_WEIGHTS, value_hint = ValueHint::FilePath)]
     pub weights: PathBuf,

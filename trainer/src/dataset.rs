@@ -100,6 +100,8 @@ pub struct Film {
     pub age_group: Option<String>,
     /// Licence, where known.
     pub license: Option<String>,
+    /// SHA-256 of the file as the manifest gives it, in lower-case hex; `None` where that is no such digest.
+    pub sha256: Option<String>,
     /// Partition, where the manifest gives one or [`Manifest::split_by_patient`] drew one.
     pub split: Option<Split>,
 }
@@ -189,7 +191,7 @@ impl Manifest {
             same || !self.films.iter().any(drawn),
             "the manifest does not name all of its {word} films, and it is not the one that the weights were trained on: a \
              split drawn now would call films {word} films that the weights learned from. Pass --split all, or the \
-             manifest that the weights were trained on",
+             manifest that the weights were trained on; if that was several, all of them in the same order",
             word = wanted.word()
         );
         Ok(())
@@ -322,6 +324,7 @@ fn film(csv: &Path, place: &str, row: Row, classes: &[String], source: &str, pre
         view: known(row.view),
         age_group: known(row.age_group),
         license: known(row.license),
+        sha256: Some(row.sha256.to_lowercase()).filter(|text| is_digest(text)),
         split,
         name: row.path,
     })
@@ -370,6 +373,11 @@ fn one_split_a_patient(films: &[Film]) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether this is a SHA-256 in hex.
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Lower-case hex of a digest.

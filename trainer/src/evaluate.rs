@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::calibrate::OperatingPoint;
 use crate::cli::EvaluateArgs;
-use crate::dataset::{Film, Manifest};
+use crate::dataset::{Film, Manifest, names};
 use crate::leakage::LeakageReport;
 use crate::metrics::Prediction;
 use crate::refusals::{OodImage, SpoiltFilm};
@@ -139,15 +139,14 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
     stop_on_interrupt();
     let classifier = load(&args.weights, &args.compute)?;
     let classes = classifier.metadata().classes.clone();
-    let mut manifest = Manifest::read(std::slice::from_ref(&args.manifest))?.with_classes(&classes)?;
-    manifest
-        .split_as_trained(&classifier.metadata().origin, args.split.split())
-        .with_context(|| args.manifest.display().to_string())?;
+    let given = names(args.manifests.iter().map(|csv| csv.display().to_string()));
+    let mut manifest = Manifest::read(&args.manifests)?.with_classes(&classes)?;
+    manifest.split_as_trained(&classifier.metadata().origin, args.split.split()).with_context(|| given.clone())?;
     let films: Vec<&Film> = match args.split.split() {
         Some(split) => manifest.subset(split),
         None => manifest.films.iter().collect(),
     };
-    ensure!(!films.is_empty(), "{} has no films in this split; try --split all", args.manifest.display());
+    ensure!(!films.is_empty(), "{given}: no films in this split; try --split all");
     let predictions = predict(&classifier, &films)?;
     let (ood, spoilt) = match &args.ood {
         Some(csv) => (out_of_distribution(&classifier, csv, args.ood_held_out)?, spoilt(&classifier, &films)?),

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::dataset::Film;
+use crate::training::check_interrupted;
 
 /// Side of a stored square: somewhat more than the network's input, so that warping costs no sharpness.
 pub const STORED_SIDE: usize = 256;
@@ -31,21 +32,32 @@ pub fn decode(film: &Film) -> Result<Radiograph> {
     Ok(Radiograph::decode(&name, &bytes)?)
 }
 
-/// Changes when the film's file (by its size and time) or what the manifest says of it changes.
+/// Changes when the film's file (see [`contents`]) or what the manifest says of it changes.
 ///
 /// # Errors
 /// If there is no such file; the message names it.
 pub(crate) fn identity(film: &Film) -> Result<String> {
+    Ok(format!("{} {} {} {} {}", film.name, film.label, film.source, film.patient_id, contents(film)?))
+}
+
+/// Changes when the film's file changes: its size and, where the manifest gives one, the digest, which a copy of the
+/// data keeps; otherwise the time.
+fn contents(film: &Film) -> Result<String> {
     let file = film.path.metadata().with_context(|| format!("cannot read the film {}", film.path.display()))?;
-    Ok(format!(
-        "{} {} {} {} {} {:?}",
-        film.name,
-        film.label,
-        film.source,
-        film.patient_id,
-        file.len(),
-        file.modified().ok()
-    ))
+    Ok(match &film.sha256 {
+        Some(digest) => format!("{} {digest}", file.len()),
+        None => format!("{} {:?}", file.len(), file.modified().ok()),
+    })
+}
+
+/// What the numbers that are computed from the film's file depend on: its contents and, where no digest tells them,
+/// its place.
+///
+/// # Errors
+/// If there is no such file; the message names it.
+pub(crate) fn file_identity(film: &Film) -> Result<String> {
+    let contents = contents(film)?;
+    Ok(if film.sha256.is_some() { contents } else { format!("{} {contents}", film.path.display()) })
 }
 
 /// The network's input for `film`, by the path that every answer takes.
@@ -68,12 +80,13 @@ impl FilmCache {
     /// `progress` is told how many films are done.
     ///
     /// # Errors
-    /// If a film cannot be decoded (the message names it) or the cache cannot be written.
+    /// If a film cannot be decoded (the message names it), the cache cannot be written, or Ctrl-C was pressed; a cache
+    /// that is not whole is not kept.
     pub fn open(films: &[&Film], dir: &Path, progress: &(dyn Fn(usize) + Sync)) -> Result<Self> {
         let path = dir.join(format!("films-{}.bin", key(films)?));
         if !path.exists() {
             std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-            fill(films, &path, progress).with_context(|| format!("cannot fill the film cache {}", path.display()))?;
+            fill(films, &path, progress).with_context(|| format!("filling the film cache {}", path.display()))?;
         }
         progress(films.len());
         Ok(Self { file: Mutex::new(File::open(path)?), count: films.len() })
@@ -96,13 +109,12 @@ impl FilmCache {
     }
 }
 
-/// Changes when a film, its file's size or time, or the form of the cache changes.
+/// Changes when a film's file (see [`file_identity`]) or the form of the cache changes.
 fn key(films: &[&Film]) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(format!("{VERSION} {STORED_SIDE}"));
     for film in films {
-        let data = film.path.metadata().with_context(|| format!("cannot read the film {}", film.path.display()))?;
-        hash.update(format!("{} {} {:?}\n", film.path.display(), data.len(), data.modified().ok()));
+        hash.update(file_identity(film)? + "\n");
     }
     Ok(hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
 }
@@ -112,6 +124,7 @@ fn fill(films: &[&Film], path: &PathBuf, progress: &(dyn Fn(usize) + Sync)) -> R
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     let done = AtomicUsize::new(0);
     for group in films.chunks(GROUP) {
+        check_interrupted()?;
         let squares: Vec<Vec<u8>> = group
             .par_iter()
             .map(|film| {

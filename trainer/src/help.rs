@@ -32,7 +32,7 @@ pub(crate) const SAMPLE: &str = "Example:
 /// Of `train`.
 pub(crate) const TRAIN: &str =
     "Ctrl-C stops after the step in progress and leaves a checkpoint; the same command with --resume goes on to the
-same result. The test split is never read.
+same result. Films that were being decoded, or the features of the first head, are then made again. The test split is never read.
 
 Example:
   trainer train films.csv --out runs/first --seed 1";
@@ -41,7 +41,10 @@ Example:
 pub(crate) const EVALUATE: &str = "Every figure comes with a 95 % bootstrap interval over patients.
 
 Example:
-  trainer evaluate films.csv --split test --out report/";
+  trainer evaluate films.csv --split test --out report/
+
+Of weights trained on several manifests (all of them, in the order of the training):
+  trainer evaluate here.csv there.csv --weights weights/deepbreath.safetensors --out report/";
 
 /// Of `cross-validate`.
 pub(crate) const CROSS_VALIDATE: &str =

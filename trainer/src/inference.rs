@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use crate::dataset::Film;
 use crate::films;
+use crate::training::check_interrupted;
 
 /// Films of a forward pass.
 const BATCH: usize = 16;
@@ -31,6 +32,7 @@ fn rows(
 ) -> Result<Vec<Vec<f32>>> {
     let mut rows = Vec::with_capacity(films.len());
     for batch in films.chunks(BATCH) {
+        check_interrupted()?;
         let inputs: Vec<ModelInput> = batch.par_iter().map(|film| films::input(film)).collect::<Result<_>>()?;
         let map = model.feature_map(ModelInput::to_batch(&inputs, device), NormMode::Frozen);
         let values = read(pool(map)).into_data().convert::<f32>().try_into_vec::<f32>().expect("32-bit values");
@@ -43,7 +45,7 @@ fn rows(
 /// Logits of each film, `[films][classes]`.
 ///
 /// # Errors
-/// If a film cannot be decoded; the message names it.
+/// If a film cannot be decoded (the message names it), or Ctrl-C was pressed.
 pub fn logits(films: &[&Film], model: &Model, device: &Device, progress: &dyn Fn(usize)) -> Result<Vec<Vec<f32>>> {
     rows(films, model, device, progress, |pooled| model.classify(pooled))
 }

@@ -32,7 +32,7 @@ use crate::train::RunRecord;
 use crate::validation::{EpochMetrics, Validation, append_metrics};
 use crate::{head, inference, tensors};
 
-/// Set by Ctrl-C; the loop stops after the step in progress.
+/// Set by Ctrl-C; the loop stops after the step or the batch of films in progress.
 pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Longest time between checkpoints.
@@ -74,7 +74,10 @@ const STATE: [&str; 4] = ["checkpoint", "checkpoint.old", "metrics.jsonl", "best
 /// # Errors
 /// Says what to do; where the command keeps what it has done, the same command goes on from there.
 pub fn check_interrupted() -> Result<()> {
-    ensure!(!INTERRUPTED.load(Ordering::Relaxed), "stopped by Ctrl-C; give the same command again");
+    ensure!(
+        !INTERRUPTED.load(Ordering::Relaxed),
+        "stopped by Ctrl-C; give the same command again (`train`: with --resume)"
+    );
     Ok(())
 }
 
@@ -128,7 +131,9 @@ impl Run<'_> {
             None => {
                 let model = self.first_stage(init, &cache, &sampler)?;
                 let progress = Progress { fingerprint, ..Progress::default() };
-                (Checkpoint { progress, average: model.clone(), model }, optimizer)
+                let state = Checkpoint { progress, average: model.clone(), model };
+                state.write(&optimizer, self.out)?;
+                (state, optimizer)
             }
         };
         Stage { run: self, cache: &cache, sampler: &sampler }.train(state, optimizer)
@@ -302,6 +307,8 @@ impl Stage<'_> {
             let speed = ((batches.len() - first) * recipe.batch) as f64 / start.elapsed().as_secs_f64();
             let train_loss = state.progress.loss_sum / batches.len() as f64;
             (state.model, state.average) = (model.tensors(), average.tensors());
+            // All steps are over, the epoch is not: a stop in its validation costs no step.
+            state.write(&optimizer, run.out)?;
             self.finish_epoch(&mut state, train_loss, speed)?;
             state.write(&optimizer, run.out)?;
             saved = Instant::now();

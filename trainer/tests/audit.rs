@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use trainer::audit::report::{AuditReport, SeenBy};
 use trainer::audit::views::View;
 use trainer::cli::CompleteArgs;
-use trainer::dataset::read_rows;
+use trainer::dataset::{Manifest, Split, read_rows};
 use trainer::export::export;
 use trainer::prepare::complete;
 use trainer::report::Protocol;
@@ -41,6 +41,27 @@ fn film(path: &Path, marked: bool, number: u32) {
     image::GrayImage::from_fn(64, 64, pixel).save(path).unwrap();
 }
 
+/// Writes random weights of two labels that say they come from `origin`.
+fn write_weights(path: &Path, origin: Origin) {
+    let metadata = Metadata {
+        format_version: FORMAT_VERSION,
+        sha256: String::new(),
+        model: ModelConfig::new(2),
+        classes: ["covid", "normal"].map(String::from).to_vec(),
+        preprocessing: PREPROCESSING,
+        temperature: 1.0,
+        operating_points: Vec::new(),
+        golden: Vec::new(),
+        gate: None,
+        conformal: None,
+        measured: Vec::new(),
+        origin,
+        licence: "none".into(),
+    };
+    let tensors = Model::random_tensors(&ModelConfig::new(2), 3);
+    export(path, &tensors, &metadata, Precision::Int8, &Device::flex()).unwrap();
+}
+
 /// Sources `a` (seen) and `b` (not), both with both labels, and three films of a label that the weights do not know.
 fn films() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -59,26 +80,8 @@ fn films() -> (TempDir, PathBuf) {
     }
     fs::write(dir.path().join("films.csv"), csv).unwrap();
     let weights = dir.path().join("w.safetensors");
-    let metadata = Metadata {
-        format_version: FORMAT_VERSION,
-        sha256: String::new(),
-        model: ModelConfig::new(2),
-        classes: ["covid", "normal"].map(String::from).to_vec(),
-        preprocessing: PREPROCESSING,
-        temperature: 1.0,
-        operating_points: Vec::new(),
-        golden: Vec::new(),
-        gate: None,
-        conformal: None,
-        measured: Vec::new(),
-        origin: Origin {
-            data: vec![DataSource { name: "a".into(), licence: "none".into(), films: 9 }],
-            ..Origin::default()
-        },
-        licence: "none".into(),
-    };
-    let tensors = Model::random_tensors(&ModelConfig::new(2), 3);
-    export(&weights, &tensors, &metadata, Precision::Int8, &Device::flex()).unwrap();
+    let data = vec![DataSource { name: "a".into(), licence: "none".into(), films: 9 }];
+    write_weights(&weights, Origin { data, ..Origin::default() });
     (dir, weights)
 }
 
@@ -223,6 +226,39 @@ fn test_films_are_not_drawn_from_a_manifest_that_the_weights_do_not_know() {
     let arguments = ["evaluate", "bare.csv", "--weights", "w.safetensors", "--split", "all", "--out", "all"];
     let output = trainer(dir.path(), &arguments);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn weights_of_two_manifests_are_measured_on_both_together() {
+    let (dir, _) = films();
+    let text = fs::read_to_string(dir.path().join("films.csv")).unwrap();
+    for source in ["a", "b"] {
+        let rows = text.lines().filter(|line| line.starts_with(&format!("{source}/")) && !line.contains("pneumonia"));
+        let rows: Vec<String> = rows.map(|line| line.replace(",test", ",")).collect();
+        let csv = format!("path,label,source,patient_id,split\n{}\n", rows.join("\n"));
+        fs::write(dir.path().join(format!("{source}.csv")), csv).unwrap();
+    }
+    let mut manifest = Manifest::read(&["a.csv", "b.csv"].map(|csv| dir.path().join(csv))).unwrap();
+    let origin = Origin { manifest_digest: manifest.digest.clone(), seed: 5, ..Origin::default() };
+    write_weights(&dir.path().join("both.safetensors"), origin);
+    manifest.split_by_patient(5);
+    for (command, split, report, counted) in
+        [("evaluate", "test", "report.json", Split::Test), ("audit", "train", "audit.json", Split::Train)]
+    {
+        let run = |csvs: &[&str]| {
+            let further = ["--weights", "both.safetensors", "--split", split, "--out", command];
+            trainer(dir.path(), &[&[command], csvs, &further].concat())
+        };
+        let refused = run(&["a.csv"]);
+        let message = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(2) && message.contains("all of them in the same order"), "{message}");
+        let done = run(&["a.csv", "b.csv"]);
+        assert_eq!(done.status.code(), Some(0), "{command}: {}", String::from_utf8_lossy(&done.stderr));
+        let json = fs::read_to_string(dir.path().join(command).join(report)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["n"], manifest.subset(counted).len(), "{command}");
+        assert_eq!(json["protocol"]["manifest_digest"], manifest.digest.as_str(), "{command}");
+    }
 }
 
 #[test]

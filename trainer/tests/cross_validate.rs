@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use deepbreath::model::{Model, ModelConfig};
 use deepbreath::preprocess::PREPROCESSING;
 use deepbreath::weights::{FORMAT_VERSION, Metadata, Origin, Precision, write};
+use sha2::{Digest, Sha256};
 use trainer::cli::{ComputeArgs, CrossValidateArgs, DeviceChoice};
 use trainer::cross_validate::{FoldResult, run};
 use trainer::output::CrossValidationReport;
@@ -169,6 +171,39 @@ fn a_lost_fold_is_computed_again_to_the_same_report_and_the_others_are_kept() {
     for (pair, a, b) in [("covid/normal", 0, 1), ("covid/pneumonia", 0, 2), ("normal/pneumonia", 1, 2)] {
         assert!((pooled(pair) - by_hand(a, b)).abs() < 1e-12, "{pair}");
     }
+}
+
+#[test]
+fn finished_folds_outlive_a_copy_of_the_data_whose_digests_are_known() {
+    let dir = study();
+    let csv = fs::read_to_string(dir.path().join("films.csv")).unwrap();
+    let hashed = |line: &str| {
+        let film = fs::read(dir.path().join(line.split(',').next().unwrap())).unwrap();
+        let digest: String = Sha256::digest(film).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{line},{digest}\n")
+    };
+    let (header, rows) = csv.split_once('\n').unwrap();
+    let rows: String = rows.lines().map(hashed).collect();
+    fs::write(dir.path().join("films.csv"), format!("{header},sha256\n{rows}")).unwrap();
+    let first = CrossValidateArgs { folds: Some(2), ..args(dir.path(), "cv") };
+    run(&first).unwrap();
+    let written = || path(&first.out, "1").metadata().unwrap().modified().unwrap();
+    let before = written();
+
+    let copy = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path()).filter(|file| file.is_file()) {
+        let copied = copy.path().join(file.file_name().unwrap());
+        fs::copy(&file, &copied).unwrap();
+        fs::File::options().append(true).open(&copied).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    }
+    let again = CrossValidateArgs { folds: Some(2), out: first.out.clone(), ..args(copy.path(), "cv") };
+    run(&again).unwrap();
+    assert_eq!(written(), before, "the same data elsewhere");
+    // The size is looked at all the same.
+    let film = copy.path().join("covid-a-0.png");
+    fs::write(&film, [fs::read(&film).unwrap(), vec![0]].concat()).unwrap();
+    run(&again).unwrap();
+    assert_ne!(written(), before, "another film");
 }
 
 #[test]

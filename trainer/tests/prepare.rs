@@ -259,6 +259,23 @@ fn no_patient_and_no_file_is_in_two_split_folders() {
 }
 
 #[test]
+fn the_same_bytes_under_two_labels_are_left_out_and_named() {
+    let dir = films(&["normal/a.png", "covid/other.png", "normal/c.png"]);
+    for copy in ["covid/b.png", "normal/again.png"] {
+        fs::copy(dir.path().join("normal/a.png"), dir.path().join(copy)).unwrap();
+    }
+    let out = dir.path().join("m.csv");
+    let done = trainer(&["prepare", "folders", dir.path().to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let rows: Vec<String> = read_rows(&out).unwrap().into_iter().map(|(_, row)| row.path).collect();
+    assert_eq!(rows, ["covid/other.png", "normal/c.png"]);
+    let (counted, named) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(counted.contains("left out 3: the same bytes as a file with another label"), "{counted}");
+    let line = "left out: covid/b.png (covid), normal/a.png (normal), normal/again.png (normal): the same bytes";
+    assert!(named.contains(line), "{named}");
+}
+
+#[test]
 fn files_numbered_anew_in_each_split_folder_are_other_patients() {
     let dir = films(&["train/A/1.png", "val/A/1.png", "test/A/1.png", "test/B/1.png"]);
     let prepared = prepare_folders(dir.path()).unwrap();

@@ -34,6 +34,7 @@ fn film(name: impl ToString, label: usize, source: &str, patient: impl ToString)
         view: None,
         age_group: None,
         license: None,
+        sha256: None,
         split: None,
     }
 }
@@ -51,9 +52,14 @@ fn reads_a_full_and_a_bare_manifest() {
     let first = &manifest.films[0];
     assert_eq!((first.name.as_str(), first.label, first.source.as_str()), ("a/1.png", 1, "s"));
     assert_eq!((first.view.as_deref(), first.license.as_deref()), (Some("PA"), Some("CC0")));
+    assert_eq!(first.sha256, None, "`00` is no digest");
     assert_eq!(manifest.films[1].view, None);
     assert_eq!(manifest.subset(Split::Validation), [&manifest.films[1]]);
     assert_eq!(fs::read(&first.path).unwrap(), b"a/1.png");
+
+    let digest = "6A99b61f619cedda4ca15f638bf8db91c26836003bb0386aa9a4fcdbd425276f";
+    let (_keep, hashed) = folder(&["1.png"], &format!("path,label,sha256\n1.png,x,{digest}\n"));
+    assert_eq!(Manifest::read(&[hashed]).unwrap().films[0].sha256, Some(digest.to_lowercase()));
 
     let (_keep, bare) = folder(&["1.png"], "label,path\nx,1.png\n");
     let manifest = Manifest::read(&[bare]).unwrap();

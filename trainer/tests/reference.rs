@@ -70,9 +70,10 @@ fn close(found: f64, wanted: f64, tolerance: f64, what: &str) {
     assert!((found - wanted).abs() <= tolerance * wanted.abs(), "{what}: {found} instead of {wanted}");
 }
 
-/// Ten Adam steps on one batch: losses against PyTorch's within 1 %, or within `loss_spread` where that is more, and
-/// the first gradient of every parameter, by its norm, against PyTorch's in 64 bits within `tolerance`.
-fn train_like_pytorch(mode: NormMode, key: &str, tolerance: f64) {
+/// Ten Adam steps on one batch: the first `strict` losses against PyTorch's within 1 %, those after them, which rounding
+/// decides, within PyTorch's own spread (`loss_spread`) where that is more; and the first gradient of every parameter,
+/// by its norm, against PyTorch's in 64 bits within `tolerance`.
+fn train_like_pytorch(mode: NormMode, key: &str, strict: usize, tolerance: f64) {
     let Some(tensors) = imagenet() else { return };
     let device = Device::flex().autodiff();
     let wanted = &fixture("efficientnet_lite0_training.json")[key];
@@ -83,10 +84,14 @@ fn train_like_pytorch(mode: NormMode, key: &str, tolerance: f64) {
     for (step, wanted_loss) in numbers(&wanted["losses"]).into_iter().enumerate() {
         let logits = model.classify(pool(model.feature_map(images.clone(), mode)));
         let loss = burn::nn::loss::CrossEntropyLossConfig::new().init(&device).forward(logits, labels.clone());
-        let spread = wanted["loss_spread"][step].as_f64().unwrap_or_default();
-        let value = loss.clone().into_scalar::<f64>();
-        println!("{key}, step {step}: {value:.4}, PyTorch {wanted_loss:.4}");
-        close(value, wanted_loss.into(), spread.max(0.01), &format!("{key}, loss of step {step}"));
+        let (value, what) = (loss.clone().into_scalar::<f64>(), format!("{key}, loss of step {}", step + 1));
+        println!("{what}: {value:.5}, PyTorch {wanted_loss:.5}");
+        if step < strict {
+            close(value, wanted_loss.into(), 0.01, &what);
+        } else {
+            let spread = wanted["loss_spread"][step].as_f64().expect("PyTorch's own spread");
+            close(value, wanted_loss.into(), spread.max(0.01), &format!("{what}, which rounding decides"));
+        }
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
         if step == 0 {
             first_gradients(&trainer::gradients::squared_norms(&model, &gradients), wanted, tolerance);
@@ -112,18 +117,18 @@ fn first_gradients(squares: &[(String, f64)], wanted: &Value, tolerance: f64) {
     assert!(error(worst) < tolerance, "{}: {}", worst.0, error(worst));
 }
 
-/// PyTorch's own gradients in 32 bits are up to 2.3 % off here (the norm after the stem).
+/// All ten losses within 1 %. PyTorch's own gradients in 32 bits are up to 2.3 % off here (the norm after the stem).
 #[test]
 fn training_with_batch_statistics_follows_pytorch() {
-    train_like_pytorch(NormMode::Batch { momentum: 0.01 }, "batch_norm_training_mode", 0.05);
+    train_like_pytorch(NormMode::Batch { momentum: 0.01 }, "batch_norm_training_mode", 10, 0.05);
 }
 
-/// From the sixth step on the losses are decided by rounding: Adam makes whole steps (1e-4) of gradients that are
-/// next to nothing, and the loss is rough. PyTorch's own runs differ as much once its weights are changed by 1e-7 or
-/// the norms are folded into them: by 1.3 % in the sixth step, 6.4 in the eighth and 18 % in the tenth
-/// (`loss_spread`); in 64 bits its tenth loss is 9 % above the one in 32. Its folded gradients are the more exact ones
-/// (largest error 0.09 %, against 0.26 %); here it is 0.01 %.
+/// The first five losses are within 1 %, and no more is claimed here. From the sixth step on rounding decides them:
+/// Adam makes whole steps (1e-4) of gradients that are next to nothing, and the loss is rough. PyTorch's own runs differ
+/// as much once its weights are changed by 1e-7 or the norms are folded into them: by 1.3 % in the sixth step, 6.4 in
+/// the eighth and 18 % in the tenth (`loss_spread`); in 64 bits its tenth loss is 9 % above the one in 32. Its folded
+/// gradients are the more exact ones (largest error 0.09 %, against 0.26 %); here it is 0.01 %.
 #[test]
 fn training_with_frozen_statistics_follows_pytorch() {
-    train_like_pytorch(NormMode::Frozen, "batch_norm_frozen_statistics", 0.002);
+    train_like_pytorch(NormMode::Frozen, "batch_norm_frozen_statistics", 5, 0.002);
 }

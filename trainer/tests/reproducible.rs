@@ -2,7 +2,11 @@
 
 #![cfg(unix)]
 
-use std::io::{BufRead, BufReader};
+#[path = "../../tests/common/data.rs"]
+mod data;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -20,19 +24,28 @@ patience = 2
 steps = 20
 "#;
 
-/// Eighteen films to train on and six to validate, of three labels: noise under a bright bar whose place is the label.
+/// Eighteen films to train on and six to validate.
 fn films(folder: &Path) -> PathBuf {
-    let mut manifest = "path,label,patient_id,split\n".to_owned();
+    made(folder, 18, 6)
+}
+
+/// So many films to train on and to validate, of three labels: noise under a bright bar whose place is the label.
+fn made(folder: &Path, train: u32, validation: u32) -> PathBuf {
+    let mut manifest = "path,label,patient_id,split,sha256\n".to_owned();
     let mut state = 1_u32;
-    for index in 0..24_u32 {
-        let (label, split) = (index % 3, if index < 18 { "train" } else { "val" });
+    for index in 0..train + validation {
+        let (label, split) = (index % 3, if index < train { "train" } else { "val" });
         let film = image::GrayImage::from_fn(96, 80, |x, _| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let bar = if x / 32 == label { 120 } else { 20 };
             image::Luma([bar + (state >> 24) as u8 / 4])
         });
-        film.save(folder.join(format!("{index}.png"))).expect("a film");
-        manifest += &format!("{index}.png,{},{index},{split}\n", ["covid", "normal", "pneumonia"][label as usize]);
+        let path = folder.join(format!("{index}.png"));
+        film.save(&path).expect("a film");
+        let digest: String =
+            Sha256::digest(std::fs::read(path).expect("a film")).iter().map(|byte| format!("{byte:02x}")).collect();
+        let label = ["covid", "normal", "pneumonia"][label as usize];
+        manifest += &format!("{index}.png,{label},{index},{split},{digest}\n");
     }
     let path = folder.join("films.csv");
     std::fs::write(&path, manifest).expect("a manifest");
@@ -40,11 +53,17 @@ fn films(folder: &Path) -> PathBuf {
     path
 }
 
-/// ImageNet weights where they are, otherwise the released ones, which have no batch norms.
+/// The ImageNet weights, or `None` (said aloud) where nobody has fetched them.
+fn imagenet() -> Option<PathBuf> {
+    data::present(trainer::pretrained::default_path(), "set DEEPBREATH_INIT to the ImageNet weights")
+}
+
+/// ImageNet weights where they are, otherwise (said aloud) the released ones, which have no batch norms.
 fn init() -> PathBuf {
-    let imagenet = trainer::pretrained::default_path();
-    let released = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(trainer::cli::RELEASED_WEIGHTS);
-    if imagenet.exists() { imagenet } else { released }
+    imagenet().unwrap_or_else(|| {
+        println!("the released weights stand in");
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(trainer::cli::RELEASED_WEIGHTS)
+    })
 }
 
 fn command(manifest: &Path, out: &Path, further: &[&str]) -> Command {
@@ -76,6 +95,40 @@ fn stop_at(line: &str, manifest: &Path, out: &Path, further: &[&str]) {
     assert!(!end.status.success() && message.contains("--resume"), "{message}");
 }
 
+/// Puts a named pipe in the place of a film, and returns the film.
+fn pipe(path: &Path) -> Vec<u8> {
+    let film = std::fs::read(path).expect("a film");
+    std::fs::remove_file(path).expect("a film less");
+    assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo").success());
+    film
+}
+
+/// Starts a run and gives it a `film` by the pipe at `path` once for each line of `after`, which its output then holds.
+/// When it reads the film once more, presses Ctrl-C and gives it the film after it has taken notice.
+fn stop_in_pipe(after: &[&str], path: &Path, film: &[u8], mut command: Command) -> String {
+    let mut child = command.spawn().expect("the trainer starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    for line in after {
+        std::fs::write(path, film).expect("a reader");
+        lines.find(|found| found.as_ref().is_ok_and(|found| found.starts_with(line))).expect(line).expect("a line");
+    }
+    let mut pipe = File::options().write(true).open(path).expect("a reader");
+    let stopped = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    assert!(stopped.success());
+    let mut errors = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut noticed = String::new();
+    while !noticed.contains("stopping") {
+        assert_ne!(errors.read_line(&mut noticed).expect("a line"), 0, "it ended: {noticed}");
+    }
+    pipe.write_all(film).expect("a reader");
+    drop(pipe);
+    let mut message = String::new();
+    errors.read_to_string(&mut message).expect("text");
+    lines.for_each(drop);
+    assert_eq!(child.wait().expect("an end").code(), Some(2), "{message}");
+    message
+}
+
 /// Digest of the best weights, and the metrics without the speed.
 fn result(out: &Path) -> (Vec<u8>, Vec<serde_json::Value>) {
     let weights = std::fs::read(out.join("best.safetensors")).expect("the best weights");
@@ -104,9 +157,8 @@ fn weights_without_batch_norms_are_refused_by_a_recipe_that_needs_them() {
 
 #[test]
 fn running_statistics_and_swapped_surroundings_are_resumed_too() {
-    let imagenet = trainer::pretrained::default_path();
-    if !imagenet.exists() {
-        return eprintln!("skipped: no ImageNet weights at {}", imagenet.display());
+    if imagenet().is_none() {
+        return;
     }
     let folder = tempfile::tempdir().expect("a folder");
     let manifest = films(folder.path());
@@ -119,6 +171,55 @@ fn running_statistics_and_swapped_surroundings_are_resumed_too() {
     stop_at("epoch  1", &manifest, &stopped, &[]);
     train(&manifest, &stopped, &["--resume"]);
     assert_eq!(result(&stopped), result(&whole));
+}
+
+#[test]
+fn a_run_stopped_in_its_validations_is_resumed_to_the_same_weights() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // One film more than a batch of the forward pass, so that there is something to stop before.
+    let manifest = made(folder.path(), 18, 17);
+    let [whole, stopped] = ["whole", "stopped"].map(|name| folder.path().join(name));
+    train(&manifest, &whole, &[]);
+    let path = manifest.with_file_name("18.png");
+    let film = pipe(&path);
+    let progress = || {
+        let json = std::fs::read(stopped.join("checkpoint/progress.json")).expect("a checkpoint");
+        let progress: trainer::checkpoint::Progress = serde_json::from_slice(&json).expect("JSON");
+        (progress.epoch, progress.step)
+    };
+    let message = stop_in_pipe(&[], &path, &film, command(&manifest, &stopped, &[]));
+    assert!(message.contains("--resume") && progress() == (0, 0), "{message}");
+    let resumed = || command(&manifest, &stopped, &["--resume"]);
+    let message = stop_in_pipe(&["head on frozen features"], &path, &film, resumed());
+    assert!(message.contains("--resume") && progress() == (0, 18 / 3), "{message}");
+    assert!(!stopped.join("metrics.jsonl").exists(), "the epoch is not over");
+    let message = stop_in_pipe(&["epoch  1"], &path, &film, resumed());
+    assert!(message.contains("--resume") && progress() == (1, 18 / 3), "{message}");
+    std::fs::remove_file(&path).expect("a pipe less");
+    std::fs::write(&path, &film).expect("a film");
+    // A pipe has no size: the film in its place is another file.
+    let refused = resumed().output().expect("the trainer starts");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("films"));
+    pipe(&path);
+    let mut last = resumed().spawn().expect("the trainer starts");
+    std::fs::write(&path, &film).expect("a reader");
+    assert!(last.wait().expect("an end").success());
+    assert_eq!(result(&stopped), result(&whole));
+}
+
+#[test]
+fn a_run_stopped_while_it_decodes_films_can_begin_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // More films than are decoded at a time.
+    let manifest = made(folder.path(), 66, 6);
+    let (out, path) = (folder.path().join("run"), manifest.with_file_name("0.png"));
+    let film = pipe(&path);
+    let message = stop_in_pipe(&[], &path, &film, command(&manifest, &out, &["--epochs", "1"]));
+    assert!(message.contains("film cache") && message.contains("stopped by Ctrl-C"), "{message}");
+    assert_eq!(std::fs::read_dir(out.join("films")).expect("a folder").count(), 0, "no part of a cache");
+    std::fs::remove_file(&path).expect("a pipe less");
+    std::fs::write(&path, &film).expect("a film");
+    train(&manifest, &out, &["--epochs", "1"]);
 }
 
 #[test]

@@ -169,6 +169,7 @@ fn read(csv: &Path, kind: &str) -> Result<Vec<Outlined>> {
         view: None,
         age_group: None,
         license: None,
+        sha256: None,
         split: None,
     };
     let films: Vec<Film> = rows.iter().map(film).collect();

@@ -43,7 +43,7 @@ use crate::bootstrap::{Bootstrap, patients};
 use crate::cli::AuditArgs;
 use crate::cross_validate::rows::rows;
 use crate::cross_validate::trivial;
-use crate::dataset::{Film, Manifest, Split, hex};
+use crate::dataset::{Film, Manifest, Split, hex, names};
 use crate::metrics::Prediction;
 use crate::output::write_all;
 use crate::report::{Given, Protocol, Report};
@@ -110,11 +110,12 @@ struct Chosen {
 impl Chosen {
     /// Films of the split whose label the weights know and that the weights were not trained on.
     fn new(args: &AuditArgs, metadata: &Metadata) -> Result<Self> {
-        let mut manifest = Manifest::read(std::slice::from_ref(&args.manifest))?;
+        let given = names(args.manifests.iter().map(|csv| csv.display().to_string()));
+        let mut manifest = Manifest::read(&args.manifests)?;
         // Films that the weights learned from are left out below, where --trained-on names them.
         manifest
             .split_as_trained(&metadata.origin, args.split.split().filter(|_| args.trained_on.is_empty()))
-            .with_context(|| args.manifest.display().to_string())?;
+            .with_context(|| given.clone())?;
         let trained = trained_on(&args.trained_on)?;
         let known = |film: &Film| trained.contains(&canonical(&film.path));
         let patients: HashSet<String> =
@@ -145,8 +146,7 @@ impl Chosen {
         }
         ensure!(
             !chosen.films.is_empty(),
-            "{} has no film in this split that the weights know the label of; try --split all",
-            args.manifest.display()
+            "{given}: no film in this split has a label that the weights know; try --split all"
         );
         Ok(chosen)
     }
@@ -307,8 +307,7 @@ impl Features<'_> {
         let mut hash = Sha256::new();
         hash.update(format!("{VERSION} {what}"));
         for film in self.films {
-            let data = film.path.metadata().with_context(|| format!("cannot read the film {}", film.path.display()))?;
-            hash.update(format!("{} {} {:?}\n", film.path.display(), data.len(), data.modified().ok()));
+            hash.update(films::file_identity(film)? + "\n");
         }
         Ok(self.cache.join(format!("{}.bin", &hex(&hash.finalize())[..16])))
     }
@@ -324,13 +323,14 @@ impl Features<'_> {
             hash.update(Localiser::fitted().to_bytes());
         }
         let file = self.file(&format!("{view:?} {}", hex(&hash.finalize())))?;
-        let index: HashMap<&str, usize> =
-            self.films.iter().enumerate().map(|(index, film)| (film.name.as_str(), index)).collect();
+        // By the file: two manifests may hold films of one name.
+        let index: HashMap<&Path, usize> =
+            self.films.iter().enumerate().map(|(index, film)| (film.path.as_path(), index)).collect();
         let all: Vec<&Film> = self.films.iter().collect();
         rows(&file, view.name(), &all, FEATURES, |films| {
             let mut features = Vec::with_capacity(films.len());
             for batch in films.chunks(BATCH) {
-                let input = |film: &&Film| Ok(view.input(&films::decode(film)?, index[film.name.as_str()]));
+                let input = |film: &&Film| Ok(view.input(&films::decode(film)?, index[film.path.as_path()]));
                 let inputs: Vec<ModelInput> = batch.par_iter().map(input).collect::<Result<_>>()?;
                 let map = self.model.feature_map(ModelInput::to_batch(&inputs, self.device), NormMode::Frozen);
                 let values = pool(map).into_data().convert::<f32>().try_into_vec::<f32>().expect("32-bit values");

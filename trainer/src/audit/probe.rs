@@ -56,6 +56,7 @@ mod tests {
             view: None,
             age_group: None,
             license: None,
+            sha256: None,
             split: None,
         };
         let films: Vec<Film> = (0..160).map(film).collect();

@@ -75,6 +75,7 @@ mod tests {
                 view: None,
                 age_group: None,
                 license: None,
+                sha256: None,
                 split: None,
             })
             .collect();

@@ -5,7 +5,7 @@ mod covid_chestxray;
 mod folders;
 mod sample;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::cli::{PrepareArgs, PrepareForm};
-use crate::dataset::{Row, hex, write_rows};
+use crate::dataset::{Row, hex, names, write_rows};
 
 pub use complete::complete;
 pub use covid_chestxray::covid_chestxray;
@@ -33,6 +33,8 @@ pub struct Prepared {
     pub left_out: BTreeMap<String, usize>,
     /// Files that cannot be read as an image, each with what is wrong.
     pub unreadable: Vec<String>,
+    /// Files with the same bytes under different labels, a line for each such group with every name and label.
+    pub contradictory: Vec<String>,
 }
 
 /// A file that may become a row; `row` lacks path, size and digest.
@@ -52,7 +54,7 @@ pub fn run(args: &PrepareArgs) -> anyhow::Result<()> {
         PrepareForm::Sample(args) => (sample(args)?, &args.out),
         PrepareForm::Complete(args) => (complete(args)?, &args.out),
     };
-    for problem in &prepared.unreadable {
+    for problem in prepared.unreadable.iter().chain(&prepared.contradictory) {
         eprintln!("left out: {problem}");
     }
     for (reason, count) in &prepared.left_out {
@@ -79,7 +81,7 @@ impl Prepared {
     }
 
     /// Opens every candidate, on all cores, and adds those that are images; of files with the same bytes one stays
-    /// (a test film before a validation film before a training film).
+    /// (a test film before a validation film before a training film), or none where their labels differ.
     fn add(&mut self, candidates: Vec<Candidate>, out: &Path) -> anyhow::Result<()> {
         let folder = folder_of(out)?;
         let style = ProgressStyle::with_template("reading {wide_bar} {pos}/{len} {per_sec} {eta}")?;
@@ -109,16 +111,25 @@ impl Prepared {
             }
         }
         rows.sort_by(|a, b| (rank(&a.split), &a.path).cmp(&(rank(&b.split), &b.path)));
-        let mut seen = HashSet::new();
+        let mut copies: BTreeMap<String, Vec<Row>> = BTreeMap::new();
         for row in rows {
-            if seen.insert(row.sha256.clone()) {
-                self.rows.push(row);
-            } else {
-                self.leave_out("the same bytes as another file");
+            copies.entry(row.sha256.clone()).or_default().push(row);
+        }
+        for mut rows in copies.into_values() {
+            // Nothing here can tell which of the labels is right.
+            if rows.iter().any(|row| row.label != rows[0].label) {
+                rows.sort_by(|a, b| a.path.cmp(&b.path));
+                let named = rows.iter().map(|row| format!("{} ({})", row.path, row.label));
+                self.contradictory.push(format!("{}: the same bytes, different labels", names(named)));
+                rows.iter().for_each(|_| self.leave_out("the same bytes as a file with another label"));
+                continue;
             }
+            rows.iter().skip(1).for_each(|_| self.leave_out("the same bytes as another file"));
+            self.rows.push(rows.swap_remove(0));
         }
         self.rows.sort_by(|a, b| a.path.cmp(&b.path));
         self.unreadable.sort();
+        self.contradictory.sort();
         Ok(())
     }
 }
