@@ -59,9 +59,9 @@ const MOST_LOSSES = 2;
 
 /**
  * How long the graphics processor may take, in milliseconds. Where the processor stands ready and only the faster one is
- * looked for: until its program has arrived, and then to start. Where nothing else can answer: to start.
+ * looked for: until its program has arrived, and then to start. Where nothing else can answer: to start. And for one answer.
  */
-const PATIENCE = { arrival: 60_000, choice: 20_000, start: 180_000 };
+const PATIENCE = { arrival: 60_000, choice: 20_000, start: 180_000, answer: 120_000 };
 
 const Target = /** @type {new () => import('./events.js').Telling<ClassifierEventMap> & EventTarget} */ (EventTarget);
 
@@ -206,7 +206,8 @@ export class Classifier extends Target {
     for (let stops = 0; stops < 2; ) {
       const engine = await this.#alive(lost);
       try {
-        return await engine.ask(request(name, await read(name, source, signal)));
+        const answer = engine.ask(request(name, await read(name, source, signal)));
+        return await (this.#backend === 'cpu' ? answer : within(PATIENCE.answer, engine, 'it did not answer', answer));
       } catch (error) {
         if (!(error instanceof EngineLost)) throw error;
         lost = error;
@@ -334,7 +335,7 @@ export class Classifier extends Target {
  * @returns {Promise<T>}
  */
 async function within(milliseconds, engine, late, work) {
-  const timer = setTimeout(() => engine.close(new DeepbreathError('no-gpu', `${late} within ${milliseconds / 1000} seconds`)), milliseconds);
+  const timer = setTimeout(() => engine.close(new EngineLost('device-lost', `${late} within ${milliseconds / 1000} seconds`)), milliseconds);
   try {
     return await work;
   } finally {

@@ -2,8 +2,12 @@
 
 import { DeepbreathError } from './engine.js';
 
+/** How long a server may send nothing, in milliseconds; it may have to fetch an image from elsewhere first. */
+const PATIENCE = 60_000;
+
 /**
- * The bytes at an address. Where `signal` is aborted, it rejects with that signal's reason.
+ * The bytes at an address. Where `signal` is aborted, it rejects with that signal's reason; where nothing arrives for
+ * {@link PATIENCE}, it gives up.
  * @param {string} url
  * @param {object} [options]
  * @param {RequestCache} [options.cache]
@@ -15,11 +19,30 @@ import { DeepbreathError } from './engine.js';
  * @returns {Promise<Uint8Array<ArrayBuffer>>}
  */
 export async function fetchBytes(url, { cache = 'default', signal, onProgress, check } = {}) {
+  signal?.throwIfAborted();
+  const request = new AbortController();
+  const abort = () => request.abort(signal?.reason);
+  signal?.addEventListener('abort', abort);
+  try {
+    return await received(url, request, cache, onProgress, check);
+  } finally {
+    signal?.removeEventListener('abort', abort);
+  }
+}
+
+/**
+ * @param {string} url
+ * @param {AbortController} request
+ * @param {RequestCache} cache
+ * @param {((progress: { loaded: number, total: number }) => void) | undefined} onProgress
+ * @param {((bytes: number, all: boolean) => void) | undefined} check
+ */
+async function received(url, request, cache, onProgress, check) {
   let response;
   try {
-    response = await fetch(url, { cache, credentials: 'same-origin', signal: signal ?? null });
+    response = await soon(url, request, fetch(url, { cache, credentials: 'same-origin', signal: request.signal }));
   } catch {
-    signal?.throwIfAborted();
+    request.signal.throwIfAborted();
     throw new DeepbreathError('unreachable', `${url} cannot be fetched. Check the connection and reload the page.`);
   }
   if (!response.ok || !response.body) {
@@ -31,8 +54,8 @@ export async function fetchBytes(url, { cache = 'default', signal, onProgress, c
   /** @type {Uint8Array<ArrayBuffer>[]} */
   const parts = [];
   const reader = response.body.getReader();
-  const next = () => reader.read().catch(() => {
-    signal?.throwIfAborted();
+  const next = () => soon(url, request, reader.read()).catch(() => {
+    request.signal.throwIfAborted();
     throw new DeepbreathError('unreachable', `${url} broke off after ${loaded} bytes. Check the connection and reload the page.`);
   });
   try {
@@ -48,6 +71,23 @@ export async function fetchBytes(url, { cache = 'default', signal, onProgress, c
     throw error;
   }
   return new Uint8Array(await new Blob(parts).arrayBuffer());
+}
+
+/**
+ * The next piece of an answer. Where it takes too long, the request is given up, which makes the work fail.
+ * @template T
+ * @param {string} url
+ * @param {AbortController} request
+ * @param {Promise<T>} work
+ */
+async function soon(url, request, work) {
+  const late = new DeepbreathError('unreachable', `${url} cannot be fetched: nothing arrived for ${PATIENCE / 1000} seconds. Check the connection and reload the page.`);
+  const timer = setTimeout(() => request.abort(late), PATIENCE);
+  try {
+    return await work;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** SHA-256 in hexadecimal. @param {BufferSource} bytes */

@@ -1,6 +1,7 @@
 // client.js as an embedding page uses it: the sources as they are, no sealed frame.
 
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { becomes, launch, phantom, serve, SOURCES } from './site.js';
 
@@ -44,6 +45,7 @@ const FAULTS = {
   };`,
   'loses-device': "assess = () => () => Promise.reject(Object.assign(new Error('the device is gone'), { code: 'device-lost' }));",
   'computes-wrongly': "verify = () => () => Promise.reject(Object.assign(new Error('another logit'), { code: 'verification' }));",
+  'never-answers': 'assess = () => () => new Promise(() => {});',
   'never-starts': 'verify = () => () => new Promise(() => {});',
   slow: 'warmUp = () => () => new Promise((resolve) => setTimeout(resolve, 2000));',
 };
@@ -64,6 +66,10 @@ function faulty() {
     return Buffer.concat([bytes, Buffer.from(`\n${patch}\n`)]);
   };
 }
+
+/** Code that makes timers shorter. @param {number[]} which Their milliseconds. @param {number} milliseconds What they wait instead. */
+const hurried = (which, milliseconds) => `const wait = setTimeout; globalThis.setTimeout = (then, asked, ...values) =>
+  wait(then, ${JSON.stringify(which)}.includes(asked) ? ${milliseconds} : asked, ...values)`;
 
 /**
  * Runs `body` in an empty page beside client.js.
@@ -198,6 +204,32 @@ describe('requests', () => {
     assert.equal(codes.last, 'answered');
   });
 
+  test('a server that stops sending is given up, and the next request is answered', async () => {
+    const server = createServer((request, response) => {
+      response.setHeader('access-control-allow-origin', '*');
+      if (request.url === '/half.png') response.writeHead(200, { 'content-length': 1000 }).write('half');
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+    const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+    try {
+      /** @param {Client} client @param {typeof GIVEN} given @param {number} port */
+      const asks = async ({ Classifier, DeepbreathError }, { weights, image }, port) => {
+        const classifier = await Classifier.load({ weights, backend: 'cpu' });
+        const urls = ['silent', 'half'].map((name) => new URL(`http://127.0.0.1:${port}/${name}.png`));
+        const bytes = Uint8Array.from(atob(image), (letter) => letter.charCodeAt(0));
+        return Promise.all([...urls, bytes].map((source) => classifier.classify(source).then(
+          ({ file }) => file, (error) => error instanceof DeepbreathError && `${error.code}: ${error.message}`)));
+      };
+      const hurry = hurried([60_000], 2000);
+      const [silent, half, next] = await embedded(/** @type {any} */ (`(client, given) => (${asks})(client, given, ${port})`), hurry);
+      for (const said of [silent, half]) assert.match(said, /^unreachable: .*nothing arrived for 60 seconds\. Check the connection/);
+      assert.equal(next, 'image');
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
   test('loading is given up when its signal says so', async () => {
     const outcome = await embedded(async ({ Classifier }, { weights }) => {
       const abort = new AbortController();
@@ -282,6 +314,15 @@ describe('the graphics processor', () => {
     assert.match(events[0] ?? '', /device is gone/);
   });
 
+  test('that stops answering counts as lost: opened again, then the processor, which is said', async () => {
+    const hurry = hurried([120_000], 4000);
+    const once = await run('', 'never-answers-once', 'webgpu', hurry);
+    assert.deepEqual([once.first, once.last, once.events, once.answers], ['webgpu', 'webgpu', [], 3]);
+    const ever = await run('', 'never-answers', 'webgpu', hurry);
+    assert.deepEqual([ever.first, ever.last, ever.answers], ['webgpu', 'cpu', 3]);
+    assert.deepEqual(ever.events, ['the graphics processor failed: it did not answer within 120 seconds']);
+  });
+
   test('is not blamed for files that the program stops on', async () => {
     /** @param {Client} client @param {typeof GIVEN} given */
     const stops = async ({ Classifier }, { weights, image, modules }) => {
@@ -312,7 +353,7 @@ describe('the graphics processor', () => {
   });
 
   test('that never starts gives way to the processor, which is said', async () => {
-    const hurry = 'const wait = setTimeout; globalThis.setTimeout = (then, milliseconds, ...values) => wait(then, milliseconds >= 10_000 ? 500 : milliseconds, ...values)';
+    const hurry = hurried([10_000, 20_000, 180_000], 500);
     const { first, reason } = await run('', 'never-starts', 'auto', `${ADAPTER}; ${hurry}`);
     assert.deepEqual([first, reason], ['cpu', 'the graphics processor failed: it did not start within 20 seconds']);
     const asked = await run('', 'never-starts', 'webgpu', hurry);

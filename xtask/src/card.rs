@@ -26,12 +26,13 @@ pub(crate) fn about(place: &Place, site: &Path) -> Result<()> {
     ensure!(frame.contains(MARK), "about.html has no {MARK}");
     let card = fs::read_to_string(place.root.join(CARD)).with_context(|| format!("cannot read {CARD}"))?;
     let served = fs::read(place.generated().join(RELEASED_WEIGHTS)).context("cannot read the site's weights")?;
-    let text = of_weights(&card, &read_report(place)?.protocol.weights, &id(&served));
+    let text = of_weights(&card, &id(&served));
     fs::write(&page, frame.replace(MARK, &text)).context("cannot write about.html")
 }
 
 /// The card, if it is about the weights that the site serves.
-fn of_weights(card: &str, measured: &str, served: &str) -> String {
+fn of_weights(card: &str, served: &str) -> String {
+    let measured = named(card).unwrap_or("without a name");
     if measured == served {
         return render(card);
     }
@@ -39,6 +40,15 @@ fn of_weights(card: &str, measured: &str, served: &str) -> String {
         "<p>This site serves the weights {served}, which nobody measured here: the figures of this project are about the weights \
          {measured}. <code>trainer evaluate</code> and <code>trainer card</code> write those of your own.</p>"
     )
+}
+
+/// The weights that a card is about: the first name (see [`id`]) after the word "weights".
+fn named(card: &str) -> Option<&str> {
+    let words = || card.split_whitespace();
+    words().zip(words().skip(1)).filter(|(before, _)| *before == "weights").find_map(|(_, name)| {
+        let name = name.trim_end_matches([',', '.', ':', ';']);
+        (name.len() == 12 && name.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))).then_some(name)
+    })
 }
 
 /// The name of weights: the first 12 hexadecimal digits of the file's SHA-256.
@@ -189,11 +199,41 @@ mod tests {
 
     #[test]
     fn other_weights_are_not_given_the_figures_of_the_released_ones() {
-        assert!(of_weights("# Title\n\nFigures.", "abc", "abc").contains("Figures."));
-        let other = of_weights("# Title\n\nFigures.", "abc", "def");
-        assert!(!other.contains("Figures.") && other.contains("def"), "{other}");
+        let card = "# Title\n\nThe weights file `a.safetensors`, weights\n0123456789ab, carries them. Figures of weights 999999999999.";
+        assert!(of_weights(card, "0123456789ab").contains("Figures"));
+        for card in [card, "# Title\n\nFigures of weights that nobody names."] {
+            let other = of_weights(card, "ba7816bf8f01");
+            assert!(!other.contains("Figures") && other.contains("weights ba7816bf8f01,"), "{other}");
+        }
         // The standard's example, FIPS 180-4.
         assert_eq!(id(b"abc"), "ba7816bf8f01");
+    }
+
+    #[test]
+    fn a_fresh_report_does_not_make_an_old_card_that_of_the_weights() -> Result<()> {
+        let root = std::env::temp_dir().join(format!("deepbreath-card-{}", std::process::id()));
+        let place = Place { root: root.clone(), ..Place::find()? };
+        let site = root.join("site");
+        for folder in [&site, &root.join("weights/report"), &place.generated().join("weights")] {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(root.join(CARD), "# Title\n\nFigures of weights 0123456789ab.")?;
+        let report = r#"{"n": 1, "patients": 1, "protocol": {"weights": "ba7816bf8f01", "split": "test"}, "findings": {}, "operating_points": []}"#;
+        fs::write(root.join(REPORT), report)?;
+        fs::write(place.generated().join(RELEASED_WEIGHTS), "abc")?;
+        fs::write(site.join("about.html"), MARK)?;
+        about(&place, &site)?;
+        let page = fs::read_to_string(site.join("about.html"))?;
+        fs::remove_dir_all(root)?;
+        assert!(!page.contains("Figures") && page.contains("weights ba7816bf8f01,"), "{page}");
+        Ok(())
+    }
+
+    #[test]
+    fn the_card_in_the_repository_names_its_weights() -> Result<()> {
+        let card = fs::read_to_string(Place::find()?.root.join(CARD))?;
+        assert!(named(&card).is_some());
+        Ok(())
     }
 
     #[test]
