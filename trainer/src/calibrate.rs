@@ -30,7 +30,8 @@ const MOST_ROUNDS: usize = 500;
 pub struct Calibration {
     /// Logits are divided by this before the softmax; above 1 the model was too sure.
     pub temperature: f64,
-    /// Added to the logits before that, one for each class; they sum to 0. 0 for a class without validation films.
+    /// Added to the logits before that, one for each class; they sum to 0. 0 for a class without films, which has no part
+    /// in the fit.
     pub offsets: Vec<f64>,
     /// Weighted mean negative log likelihood in nats at temperature 1 without offsets.
     pub nll_before: f64,
@@ -63,28 +64,33 @@ pub fn fit(predictions: &[Prediction], weights: &[f32]) -> Result<Calibration> {
             p.label
         );
     }
-    let total: f64 = weights.iter().map(|w| f64::from(*w)).sum();
-    let loss = |scale: f64, offsets: &[f64]| {
-        let films = predictions.iter().zip(weights).map(|(p, weight)| {
-            let z: Vec<f64> = p.logits.iter().zip(offsets).map(|(z, b)| scale * f64::from(*z) + b).collect();
-            f64::from(*weight) * nll_of_logits(&z, p.label)
-        });
-        films.sum::<f64>() / total + OFFSET_PENALTY * offsets.iter().map(|b| b * b).sum::<f64>()
-    };
-    let mut offsets = vec![0.0; classes];
     let seen: Vec<usize> = (0..classes).filter(|class| predictions.iter().any(|p| p.label == *class)).collect();
-    let (mut scale, nll_before) = (1.0, loss(1.0, &offsets));
+    let total: f64 = weights.iter().map(|w| f64::from(*w)).sum();
+    let mean_nll = |scale: f64, offsets: &[f64]| {
+        let films = predictions.iter().zip(weights).map(|(p, weight)| {
+            let z: Vec<f64> =
+                seen.iter().zip(offsets).map(|(class, b)| scale * f64::from(p.logits[*class]) + b).collect();
+            let label = seen.iter().position(|class| *class == p.label).unwrap_or_default();
+            f64::from(*weight) * nll_of_logits(&z, label)
+        });
+        films.sum::<f64>() / total
+    };
+    let loss = |scale: f64, offsets: &[f64]| {
+        mean_nll(scale, offsets) + OFFSET_PENALTY * offsets.iter().map(|b| b * b).sum::<f64>()
+    };
+    let mut offsets = vec![0.0; seen.len()];
+    let (mut scale, nll_before) = (1.0, mean_nll(1.0, &offsets));
     let mut before = f64::INFINITY;
     for _ in 0..MOST_ROUNDS {
-        let log_scale = |ln: f64| loss((-ln).exp(), &offsets);
-        scale = (-golden_section(log_scale, TEMPERATURES.0.ln(), TEMPERATURES.1.ln())).exp();
-        for class in seen.iter().skip(1) {
+        let at = |ln_temperature: f64| loss((-ln_temperature).exp(), &offsets);
+        scale = (-golden_section(at, TEMPERATURES.0.ln(), TEMPERATURES.1.ln())).exp();
+        for position in 1..seen.len() {
             let at = |offset: f64| {
                 let mut offsets = offsets.clone();
-                offsets[*class] = offset;
+                offsets[position] = offset;
                 loss(scale, &offsets)
             };
-            offsets[*class] = golden_section(at, -LARGEST_OFFSET, LARGEST_OFFSET);
+            offsets[position] = golden_section(at, -LARGEST_OFFSET, LARGEST_OFFSET);
         }
         let now = loss(scale, &offsets);
         if before - now < 1e-12 {
@@ -92,15 +98,11 @@ pub fn fit(predictions: &[Prediction], weights: &[f32]) -> Result<Calibration> {
         }
         before = now;
     }
-    let mean = seen.iter().map(|class| offsets[*class]).sum::<f64>() / seen.len() as f64;
-    seen.iter().for_each(|class| offsets[*class] -= mean);
-    Ok(Calibration {
-        temperature: 1.0 / scale,
-        nll_before,
-        nll_after: loss(scale, &offsets),
-        offsets: offsets.iter().map(|b| b / scale).collect(),
-        n: predictions.len(),
-    })
+    let nll_after = mean_nll(scale, &offsets);
+    let mean = offsets.iter().sum::<f64>() / seen.len() as f64;
+    let mut all = vec![0.0; classes];
+    seen.iter().zip(offsets).for_each(|(class, offset)| all[*class] = (offset - mean) / scale);
+    Ok(Calibration { temperature: 1.0 / scale, offsets: all, nll_before, nll_after, n: predictions.len() })
 }
 
 /// Offsets with the names of their classes; `none` for none.
