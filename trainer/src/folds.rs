@@ -158,6 +158,12 @@ pub struct LeftOut {
     pub shared: Vec<usize>,
 }
 
+/// The sources that the name of a group stands for: itself if it is the name of a source that is `known`, or else the
+/// parts between its `+`.
+pub fn left_out_sources(name: &str, known: impl Fn(&str) -> bool) -> Vec<&str> {
+    if known(name) { vec![name] } else { name.split('+').map(str::trim).collect() }
+}
+
 /// The groups that `wanted` names (`siim`, or `bimcv+rsna` for several together); each source alone if it is empty.
 ///
 /// # Errors

@@ -335,6 +335,43 @@ fn cross_validation_is_written_and_read_back() {
     assert!(format!("{error:#}").contains("fold 6"), "{error:#}");
 }
 
+/// A film of a model that is sure of `call`.
+fn sure(patient: usize, source: &str, label: usize, call: usize) -> Prediction {
+    let mut film = films(1).remove(0);
+    film.probabilities = vec![0.1; 3];
+    film.probabilities[call] = 0.8;
+    film.logits = film.probabilities.iter().map(|p| p.ln()).collect();
+    Prediction { source: source.into(), label, patient_id: format!("p{patient}"), refused: false, ..film }
+}
+
+#[test]
+fn a_mean_over_folds_stays_a_share_and_left_out_sources_have_none() {
+    // All right in one fold, a half in the other: a t-interval of 0.75 +- 12.7 * 0.25.
+    let fold = |source: &str, calls: [usize; 4]| -> Vec<Prediction> {
+        calls.iter().enumerate().map(|(film, call)| sure(film, source, film % 2, *call)).collect()
+    };
+    let report = |names: [&str; 2], sources: [&str; 2]| {
+        let folds = [
+            (names[0].to_owned(), fold(sources[0], [0, 1, 0, 1])),
+            (names[1].to_owned(), fold(sources[1], [0, 0, 1, 1])),
+        ];
+        CrossValidationReport::new(&folds, &classes(), (None, Vec::new()), protocol()).unwrap()
+    };
+    let by_patient = report(["1", "2"], ["siim", "siim"]);
+    assert!(by_patient.across_folds["accuracy"].high.unwrap() > 1.0, "the plain summary is kept");
+    let text = by_patient.terminal_table();
+    assert!(text.contains("0.750 (0.000 to 1.000)") && !text.contains("(-"), "{text}");
+    for (names, sources) in [(["siim", "nih"], ["siim", "nih"]), (["a+b", "c+d"], ["a+b", "d"])] {
+        let by_source = report(names, sources);
+        assert!(by_source.across_folds.is_empty(), "{:?}", by_source.across_folds);
+        assert!(!by_source.terminal_table().contains("mean over folds"));
+        let dir = tempfile::tempdir().unwrap();
+        by_source.write(&[fold(sources[0], [0; 4]), fold(sources[1], [0; 4])].concat(), dir.path()).unwrap();
+        let html = std::fs::read_to_string(dir.path().join("cross-validation.html")).unwrap();
+        assert!(!html.contains("Across folds") && html.contains("Two labels"));
+    }
+}
+
 #[test]
 fn files_replace_older_ones_and_a_bad_folder_is_named() {
     let dir = tempfile::tempdir().unwrap();
