@@ -181,7 +181,8 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
     if let Some(table) = tables::calls(report) {
         let explanation = "The figures above take the most probable finding of every film. The classifier itself calls a \
                            finding only if it alone reaches its balanced threshold and the film is not refused; otherwise it \
-                           makes no call and says why. * fewer than 30 films.";
+                           makes no call and says why. Called: of the films on which this finding was called, the share that has it \
+                           among these films. * fewer than 30 films.";
         section(&mut text, "What it calls", explanation, &table);
     }
     if !report.operating_points.is_empty() {
@@ -199,10 +200,10 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
         }
         section(
             &mut text,
-            &format!("What a call is worth where the finding is rarer: {name} thresholds"),
-            "Of the films called so, the share that has the finding (PPV), and of the others the share without it (NPV), by \
-             Bayes' rule from the rates above. Rates from these films do not hold in another place, and with them these \
-             values fall too.",
+            &format!("What reaching a threshold is worth where the finding is rarer: {name} thresholds"),
+            "Of the films whose probability reaches the threshold, the share that has the finding (PPV), and of the others the \
+             share without it (NPV), by Bayes' rule from the rates above. A call asks for more: that no other finding reaches \
+             its own, and no refusal. Rates from these films do not hold in another place, and with them these values fall too.",
             &table,
         );
     }

@@ -5,7 +5,7 @@
 
 use crate::bootstrap::{Bootstrap, Estimate, patients};
 use crate::calibrate::{Bin, OperatingPoint, RELIABILITY_BINS, reliability};
-use crate::calls::{self, CallRates, CallReport};
+use crate::calls::{self, CallRates, CallReport, Worth};
 use crate::conformal::{ConformalReport, SetReport};
 use crate::groups::{Figures, Groups, Kind, distinct, pairs};
 use crate::leakage::LeakageReport;
@@ -147,12 +147,13 @@ pub struct PointReport {
     pub predictive: Vec<PredictiveReport>,
 }
 
-/// What a call, or none, means where the finding has this prevalence.
+/// What it means to reach an operating point's threshold, or not, where the finding has this prevalence. A call asks for
+/// more: see [`crate::calls`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PredictiveReport {
     /// Share of the films with the finding.
     pub prevalence: f64,
-    /// Of the films called so, the share with the finding.
+    /// Of the films that reach the threshold, the share with the finding.
     pub ppv: Estimate,
     /// Of the others, the share without it.
     pub npv: Estimate,
@@ -262,7 +263,8 @@ impl Report {
         let figures = groups.measure(predictions, classes.len(), &points, &patients, protocol.bootstrap);
         let all = &figures[0];
         let group = |index: usize| groups.report(index, predictions, classes, &patients, &figures[index]);
-        let calls = calls::thresholds(&points, classes.len()).map(|_| calls(predictions, classes, &groups, &figures));
+        let calls = calls::thresholds(&points, classes.len())
+            .map(|thresholds| calls(predictions, classes, &thresholds, &groups, &figures));
         let conformal = conformal.map(|conformal| sets(conformal, predictions, classes, &groups, &figures));
         let mut sources = BTreeMap::new();
         let mut subgroups: BTreeMap<String, BTreeMap<String, GroupReport>> = BTreeMap::new();
@@ -338,7 +340,13 @@ impl Report {
 }
 
 /// The classifier's calls on each group of films.
-fn calls(predictions: &[Prediction], classes: &[String], groups: &Groups, figures: &[Figures]) -> CallReport {
+fn calls(
+    predictions: &[Prediction],
+    classes: &[String],
+    thresholds: &[f64],
+    groups: &Groups,
+    figures: &[Figures],
+) -> CallReport {
     let of_label = |(class, label): (usize, &String)| {
         let n = predictions.iter().filter(|p| p.label == class).count() as u64;
         (label.clone(), CallRates::of_label(n, class, &figures[0]))
@@ -347,7 +355,13 @@ fn calls(predictions: &[Prediction], classes: &[String], groups: &Groups, figure
         let n = groups.films(index).len() as u64;
         (*kind == Kind::Source).then(|| (source.clone(), CallRates::of_group(n, &figures[index])))
     };
+    let called: Vec<usize> = predictions.iter().filter_map(|p| calls::call(p, thresholds)).collect();
+    let worth = |(class, label): (usize, &String)| {
+        let n = called.iter().filter(|call| **call == class).count() as u64;
+        (label.clone(), Worth { n, right: figures[0][&Quantity::CallsRightAs(class)] })
+    };
     CallReport {
+        called: classes.iter().enumerate().map(worth).collect(),
         all: CallRates::of_group(predictions.len() as u64, &figures[0]),
         findings: classes.iter().enumerate().map(of_label).collect(),
         sources: groups.keys.iter().enumerate().filter_map(of_source).collect(),

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use std::time::Instant;
 use trainer::bootstrap::{Bootstrap, Estimate};
-use trainer::calibrate::operating_points;
+use trainer::calibrate::{OperatingPoint, operating_points};
 use trainer::conformal;
 use trainer::failures;
 use trainer::metrics::Prediction;
@@ -486,4 +486,41 @@ fn failures_are_the_largest_shares_and_the_lowest_ranks() {
         let expected: f64 = films.iter().filter(|film| film.source == *source).map(|film| sure(&film)).sum();
         assert!((group.overconfidence.value.unwrap() - expected / group.n as f64).abs() < 1e-9, "{source}");
     }
+}
+
+#[test]
+fn a_call_is_worth_the_share_of_right_ones_among_those_of_its_finding() {
+    // Thresholds of 0.5: covid is called on three films and right on two; normal once, wrongly; pneumonia never.
+    let point = |finding: &String| OperatingPoint {
+        name: "balanced".into(),
+        finding: finding.clone(),
+        threshold: 0.5,
+        sensitivity: 0.5,
+        specificity: 0.5,
+        n: 10,
+    };
+    let points: Vec<OperatingPoint> = classes().iter().map(point).collect();
+    let mut films: Vec<Prediction> = [(0, 0), (0, 0), (1, 0), (2, 1), (0, 0)]
+        .into_iter()
+        .enumerate()
+        .map(|(film, (label, call))| sure(film, "siim", label, call))
+        .collect();
+    // Reaches its threshold, and counts in the predictive value, but is no call.
+    films[4].refused = true;
+    let given = Given { points: &points, ..Given::default() };
+    let report = Report::new(&films, &classes(), given, protocol()).unwrap();
+    let calls = report.calls.as_ref().unwrap();
+    let worth = |label: &str| (calls.called[label].n, calls.called[label].right.value);
+    assert_eq!(worth("covid"), (3, Some(2.0 / 3.0)));
+    assert_eq!(worth("normal"), (1, Some(0.0)));
+    assert_eq!(worth("pneumonia"), (0, None));
+    assert!(calls.called["covid"].right.low.is_some());
+    for text in [terminal_table(&report), markdown_table(&report)] {
+        assert!(text.contains("called covid *") && text.contains("called pneumonia *"), "{text}");
+    }
+    // A report that did not measure it is still read, and has no such rows.
+    let mut json = serde_json::to_value(&report).unwrap();
+    json["calls"].as_object_mut().unwrap().remove("called");
+    let older: Report = serde_json::from_value(json).unwrap();
+    assert!(older.calls.as_ref().unwrap().called.is_empty() && !terminal_table(&older).contains("called covid"));
 }
