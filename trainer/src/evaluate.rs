@@ -50,10 +50,11 @@ pub fn predict(classifier: &Classifier, films: &[&Film]) -> Result<Vec<Predictio
         let judgements = pollster::block_on(classifier.judge_batch(&inputs))?;
         for (film, judgement) in batch.iter().zip(judgements) {
             let probabilities = decision::probabilities(&judgement.logits, classifier.metadata().temperature);
-            let conformal = classifier.metadata().conformal.as_ref();
+            let (refused, distance) = (judgement.refused(), distance(&judgement));
+            // As in an answer of the classifier: no set for a refused film.
+            let conformal = classifier.metadata().conformal.as_ref().filter(|_| !refused);
             let set =
                 conformal.map(|conformal| decision::prediction_set(&probabilities, conformal)).unwrap_or_default();
-            let (refused, distance) = (judgement.refused(), distance(&judgement));
             let prediction = Prediction::new(film, judgement.logits, probabilities);
             predictions.push(Prediction { set, refused, distance, ..prediction });
         }

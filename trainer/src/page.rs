@@ -147,7 +147,7 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
     let _ = writeln!(
         text,
         "<div class=\"card\"><h3>Refused</h3><b>{}</b><small>of {} films did not look like a frontal chest X-ray; they \
-         still count in every figure</small></div>\n</div>",
+         get no call and no prediction set, and count in every other figure</small></div>\n</div>",
         report.refused, report.n
     );
 
@@ -210,7 +210,8 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
     if let (Some(table), Some(sets)) = (tables::prediction_sets(report), &report.conformal) {
         let explanation = format!(
             "Instead of one call: every finding that stays possible, so that at least {:.0} % of the films of each label \
-             have it in their set. Thresholds from {} validation films. The promise is for the same mixture of sources, label \
+             have it in their set. A refused film gets no set and is not counted here. Thresholds from {} validation films. The \
+             promise is for the same mixture of sources, label \
              by label, and the rows of the labels show whether it held; a single source, or another hospital, has no such \
              promise, and the rows of the sources show by how much it can miss. * fewer than 30 films.",
             100.0 * sets.stated,

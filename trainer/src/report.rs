@@ -34,7 +34,8 @@ pub struct Report {
     pub n: u64,
     /// Patients that the films come from.
     pub patients: u64,
-    /// Films that the out-of-distribution gate turned away. They still count in every figure.
+    /// Films that the out-of-distribution gate turned away. They still count in every figure but those of the calls and of
+    /// the prediction sets, which they do not get.
     pub refused: u64,
     /// Share of films whose most probable finding is their label.
     pub accuracy: Estimate,
@@ -222,7 +223,7 @@ impl Protocol {
         if sets {
             self.method.push(
                 "Prediction sets: split-conformal, class by class, thresholds from validation films; a set that would be empty \
-                 holds the most probable finding. The stated coverage is promised for films that could be exchanged with the \
+                 holds the most probable finding. A refused film gets no set and counts in none of their figures. The stated coverage is promised for films that could be exchanged with the \
                  validation films (other patients of the same sources in the same mixture), label by label and on average \
                  over calibrations. A single source is not such a mixture, and another hospital still less."
                     .to_owned(),
@@ -377,22 +378,23 @@ fn sets(
     figures: &[Figures],
 ) -> ConformalReport {
     let mut sizes = vec![0; classes.len() + 1];
-    predictions.iter().for_each(|p| sizes[p.set.len()] += 1);
+    let with_a_set = || predictions.iter().filter(|p| !p.refused);
+    with_a_set().for_each(|p| sizes[p.set.len()] += 1);
     let all = &figures[0];
     let of_label = |(class, label): (usize, &String)| {
-        let n = predictions.iter().filter(|p| p.label == class).count() as u64;
+        let n = with_a_set().filter(|p| p.label == class).count() as u64;
         let (coverage, size) = (all[&Quantity::CoverageOf(class)], all[&Quantity::SetSizeOf(class)]);
         (label.clone(), SetReport::new(n, coverage, size))
     };
     let of_source = |(index, (kind, source)): (usize, &(Kind, String))| {
-        let n = groups.films(index).len() as u64;
+        let n = groups.films(index).iter().filter(|film| !predictions[**film].refused).count() as u64;
         (*kind == Kind::Source).then(|| (source.clone(), SetReport::of_group(n, &figures[index])))
     };
     ConformalReport {
         stated: f64::from(conformal.coverage),
         thresholds: classes.iter().cloned().zip(conformal.thresholds.iter().map(|t| f64::from(*t))).collect(),
         calibrated_on: conformal.n as u64,
-        all: SetReport::of_group(predictions.len() as u64, all),
+        all: SetReport::of_group(with_a_set().count() as u64, all),
         sizes,
         findings: classes.iter().enumerate().map(of_label).collect(),
         sources: groups.keys.iter().enumerate().filter_map(of_source).collect(),
