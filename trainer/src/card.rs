@@ -59,7 +59,8 @@ impl Sources {
     /// Reads `dir`: `deepbreath.safetensors` and `report/`.
     ///
     /// # Errors
-    /// For a file that is missing or of another form (named), and a report about other weights.
+    /// For a file that is missing or of another form (named), a report about other weights, and one measured on what was
+    /// fitted ([`crate::report::Fitted`]).
     pub fn read(dir: &Path) -> Result<Self> {
         let file = dir.join("deepbreath.safetensors");
         let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -71,6 +72,7 @@ impl Sources {
             "report.json is about weights {}, the file holds {id}; run `trainer evaluate` first",
             report.protocol.weights
         );
+        report.on_unfitted()?;
         let audit: Option<AuditReport> = json_if_there(&dir.join("report/audit/audit.json"))?;
         let folds = |name: &str| json(&dir.join("report").join(name).join("cross-validation.json"));
         Ok(Self {

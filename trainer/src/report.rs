@@ -7,6 +7,7 @@ use crate::bootstrap::{Bootstrap, Estimate, patients};
 use crate::calibrate::{Bin, OperatingPoint, RELIABILITY_BINS, reliability};
 use crate::calls::{self, CallRates, CallReport, Worth};
 use crate::conformal::{ConformalReport, SetReport};
+use crate::dataset::Split;
 use crate::groups::{Figures, Groups, Kind, distinct, pairs};
 use crate::leakage::LeakageReport;
 use crate::measures::{PREVALENCES, Quantity};
@@ -16,6 +17,7 @@ use anyhow::{Context, Result, ensure};
 use deepbreath::weights::Conformal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Version of `report.json`; a field may be added without a new one, none is removed or redefined.
 pub const FORMAT: u32 = 1;
@@ -169,6 +171,8 @@ pub struct Given<'a> {
     pub conformal: Option<&'a Conformal>,
     /// How images that are no chest X-rays were answered.
     pub ood: Vec<OodImage>,
+    /// Whether those are only of the half that no gate was fitted on, where that is known.
+    pub ood_held_out: Option<bool>,
     /// How spoilt films were answered.
     pub spoilt: Vec<SpoiltFilm>,
     /// What the splits of the manifest have in common.
@@ -195,6 +199,33 @@ pub struct Protocol {
     /// Remarks of the caller (known label errors, limits of the set).
     pub notes: Vec<String>,
 }
+
+/// Why a report cannot stand for new patients: it was measured on what was fitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fitted {
+    /// Films of another split than test are in it.
+    Films,
+    /// Images that the gate was fitted on are in it.
+    Images,
+}
+
+impl fmt::Display for Fitted {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self {
+            Self::Films => {
+                "on other films than those of the test split, which the weights learned from or were chosen on"
+            }
+            Self::Images => "on images that the gate was fitted on, too (no --ood-held-out)",
+        };
+        write!(
+            out,
+            "report.json was measured {what}; run `trainer evaluate MANIFEST.csv --split test --ood OOD.csv \
+             --ood-held-out --out weights/report` first"
+        )
+    }
+}
+
+impl std::error::Error for Fitted {}
 
 impl Protocol {
     fn describe(&mut self, patients: u64, sets: bool) {
@@ -233,6 +264,22 @@ impl Protocol {
 }
 
 impl Report {
+    /// Whether nothing that it was measured on was fitted: films of the test split, and of other images only those that
+    /// were held out. Where an older report does not say the latter, its command line does.
+    ///
+    /// # Errors
+    /// If it was.
+    pub fn on_unfitted(&self) -> Result<(), Fitted> {
+        if self.protocol.split != Split::Test.word() {
+            return Err(Fitted::Films);
+        }
+        let by_command = || self.protocol.command.split_whitespace().any(|word| word == "--ood-held-out");
+        match &self.ood {
+            Some(ood) if !ood.held_out.unwrap_or_else(by_command) => Err(Fitted::Images),
+            _ => Ok(()),
+        }
+    }
+
     /// Measures predictions.
     ///
     /// # Errors
@@ -240,7 +287,7 @@ impl Report {
     pub fn new(
         predictions: &[Prediction],
         classes: &[String],
-        Given { points, conformal, ood, spoilt, leakage }: Given<'_>,
+        Given { points, conformal, ood, ood_held_out, spoilt, leakage }: Given<'_>,
         mut protocol: Protocol,
     ) -> Result<Report> {
         ensure!(
@@ -332,7 +379,8 @@ impl Report {
             reliability: reliability(predictions.iter().map(|p| (p.probability(p.call()), p.call() == p.label, 1))),
             calls,
             conformal,
-            ood: (!ood.is_empty()).then(|| OodReport::new(&ood, predictions, protocol.bootstrap)),
+            ood: (!ood.is_empty())
+                .then(|| OodReport { held_out: ood_held_out, ..OodReport::new(&ood, predictions, protocol.bootstrap) }),
             spoilt: SpoiltReport::of(&spoilt),
             leakage,
             protocol,

@@ -384,5 +384,6 @@ pub fn markdown_table(report: &Report) -> String {
     if let Some(table) = out_of_distribution(report) {
         text += &format!("\nImages that are not chest X-rays:\n\n{}", table.markdown());
     }
-    text
+    let notes = report.protocol.notes.iter().map(|note| format!("\n{note}\n"));
+    text + &notes.collect::<String>()
 }

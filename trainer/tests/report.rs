@@ -13,7 +13,7 @@ use trainer::metrics::Prediction;
 use trainer::output::{Baseline, CrossValidationReport, write_all, write_evaluation};
 use trainer::plots::{EpochRecord, training_curves};
 use trainer::refusals::{OodImage, SpoiltFilm, SpoiltReport};
-use trainer::report::{Given, Protocol, Report};
+use trainer::report::{Fitted, Given, Protocol, Report};
 use trainer::spoilt::Spoilt;
 use trainer::tables::{Cell, markdown_table, terminal_table};
 
@@ -88,7 +88,7 @@ fn report(films: &[Prediction]) -> Report {
         .into_iter()
         .map(|way| SpoiltFilm { way, reasons: vec!["out-of-distribution", way.code()], corrected: false })
         .collect();
-    let given = Given { points: &points, conformal: Some(&sets), ood, spoilt, leakage: None };
+    let given = Given { points: &points, conformal: Some(&sets), ood, ood_held_out: Some(true), spoilt, leakage: None };
     Report::new(&films, &classes(), given, protocol()).unwrap()
 }
 
@@ -527,4 +527,33 @@ fn a_call_is_worth_the_share_of_right_ones_among_those_of_its_finding() {
     json["calls"].as_object_mut().unwrap().remove("called");
     let older: Report = serde_json::from_value(json).unwrap();
     assert!(older.calls.as_ref().unwrap().called.is_empty() && !terminal_table(&older).contains("called covid"));
+}
+
+#[test]
+fn a_report_knows_whether_it_was_measured_on_what_was_fitted() {
+    let good = report(&films(100));
+    assert_eq!(good.on_unfitted(), Ok(()));
+    let with = |split: &str, command: &str, held_out: Option<bool>| {
+        let mut report = good.clone();
+        report.protocol.split = split.into();
+        report.protocol.command = command.into();
+        report.ood.as_mut().unwrap().held_out = held_out;
+        report.on_unfitted()
+    };
+    for split in ["train", "val", "all"] {
+        assert_eq!(with(split, "", Some(true)), Err(Fitted::Films));
+    }
+    assert_eq!(with("test", "trainer evaluate --ood-held-out", Some(false)), Err(Fitted::Images));
+    // An older report does not say it, but its command does.
+    assert_eq!(with("test", "trainer evaluate M.csv --ood O.csv --ood-held-out --out R", None), Ok(()));
+    assert_eq!(with("test", "trainer evaluate M.csv --ood O.csv --out R", None), Err(Fitted::Images));
+    assert_eq!(Report { ood: None, ..good.clone() }.on_unfitted(), Ok(()));
+    let json = serde_json::to_value(&good).unwrap();
+    assert_eq!(json["ood"]["held_out"], true);
+    for why in [Fitted::Films, Fitted::Images] {
+        assert!(why.to_string().contains("run `trainer evaluate"), "{why}");
+    }
+    let mut noted = good.clone();
+    noted.protocol.notes = vec!["Learned from these.".into()];
+    assert!(markdown_table(&noted).contains("Learned from these."));
 }
