@@ -244,7 +244,12 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
         "The mistakes that take the largest share of a label's films in a source (labels of at least ten films).",
         &failures::confusions(report),
     );
-    section(&mut text, "Lowest AUROCs", "Among sources and subgroups of 30 films or more.", &failures::lowest(report));
+    section(
+        &mut text,
+        "Lowest AUROCs",
+        "Among sources and subgroups of 30 films or more. *: of fewer than 30 films of the rarer label.",
+        &failures::lowest(report),
+    );
     if let Some(leakage) = &report.leakage {
         let _ = writeln!(text, "<h2>Do films leak between the splits?</h2>\n<p>{}</p>", escape(leakage.to_string()));
     }
