@@ -149,7 +149,7 @@ pub fn readme(text: &str, sources: &Sources) -> Result<String> {
 
 /// What the README shows.
 fn in_short(sources: &Sources) -> String {
-    let Sources { report, left_out, frozen, audit, .. } = sources;
+    let Sources { metadata, report, left_out, frozen, audit, .. } = sources;
     let mut table = Table::new(["figure", "value"]);
     let mut row = |name: String, figure: Estimate| table.rows.push(vec![Cell::text(name), Cell::Figure(figure)]);
     row("balanced accuracy".into(), report.balanced_accuracy);
@@ -174,7 +174,7 @@ fn in_short(sources: &Sources) -> String {
         row(format!("refused of {} images that are no frontal chest X-ray", ood.n), ood.share);
     }
     row(format!("refused of {} chest X-rays", report.n), crate::refusals::share(report.refused, report.n));
-    for aims::LeftOut { name, network, auroc, .. } in aims::left_out(&[left_out, &frozen[0]]) {
+    for aims::LeftOut { name, network, auroc, .. } in aims::left_out(&[left_out, &frozen[0]], &metadata.origin.recipe) {
         row(format!("{name} ({network})"), auroc);
     }
     if let Some(audit) = audit {
@@ -201,6 +201,7 @@ pub fn values(sources: &Sources) -> BTreeMap<&'static str, String> {
         let name = kind.replace('_', " ");
         tables::groups(report, &name, groups.iter()).markdown()
     });
+    let recipe = &metadata.origin.recipe;
     BTreeMap::from([
         ("view_unknown", unknown(report, "view")),
         ("age_unknown", unknown(report, "age_group")),
@@ -233,10 +234,10 @@ pub fn values(sources: &Sources) -> BTreeMap<&'static str, String> {
         ("spoilt", markdown(tables::spoilt(report))),
         ("confusions", failures::confusions(report).markdown()),
         ("lowest", failures::lowest(report).markdown()),
-        ("aims", aims::table(report, &aims::left_out(&[left_out, &frozen[0]])).markdown()),
+        ("aims", aims::table(report, &aims::left_out(&[left_out, &frozen[0]], recipe)).markdown()),
         ("left_out", left_out_table([left_out, &frozen[0], &frozen[1]]).markdown()),
-        ("left_out_network", aims::network(left_out)),
-        ("published", published(darkcovidnet, tutorial).markdown()),
+        ("left_out_network", aims::network(left_out, recipe)),
+        ("published", published(darkcovidnet, tutorial, recipe).markdown()),
         ("leakage", report.leakage.as_ref().map_or("Not measured.".into(), |leakage| leakage.to_string())),
     ])
 }
@@ -277,7 +278,7 @@ fn left_out_table(reports: [&CrossValidationReport; 3]) -> Table {
             for pair in fold.auroc.keys() {
                 let trivial = report.baseline(trivial::METHOD, Some(&fold.name), &format!("AUROC {pair}"));
                 table.rows.push(vec![
-                    Cell::text(fold.name.replace('+', " + ")),
+                    Cell::text(aims::place(&fold.name, report)),
                     Cell::Count(fold.n),
                     Cell::text(&network),
                     tables::balanced_cell(fold.balanced_accuracy, &fold.labels),
@@ -328,14 +329,15 @@ fn chosen(ablation: Option<&Ablation>) -> String {
 }
 
 /// What papers and tutorials report, beside what their protocols give here.
-fn published(darkcovidnet: &[CrossValidationReport; 2], tutorial: &TutorialReport) -> Table {
+fn published(darkcovidnet: &[CrossValidationReport; 2], tutorial: &TutorialReport, recipe: &str) -> Table {
     let mut table = Table::new(["protocol", "figure", "published", "here", "without a network"]);
     let trivial = |report: &CrossValidationReport, figure: &str| {
         Cell::Figure(report.baseline(trivial::METHOD, None, figure).unwrap_or_default()).plain()
     };
     for (report, folds) in darkcovidnet.iter().zip(["by image, as published", "by patient"]) {
         let by_image = folds != "by patient";
-        let protocol = format!("DarkCovidNet set (Ozturk et al. 2020), 5 folds {folds}; {}", aims::network(report));
+        let protocol =
+            format!("DarkCovidNet set (Ozturk et al. 2020), 5 folds {folds}; {}", aims::network(report, recipe));
         let mut row = |figure: &str, published: &str, here: Estimate, trivial: String| {
             let published = if by_image { published } else { "-" };
             let cells = [Cell::text(figure), Cell::text(published), Cell::Figure(here), Cell::text(trivial)];
