@@ -179,7 +179,11 @@ fn in_short(sources: &Sources) -> String {
     }
     if let Some(audit) = audit {
         for seen in audit.views.iter().filter(|seen| seen.view == View::LungsHidden) {
-            row("macro AUROC with the lungs blacked out (0.5 would be right)".into(), seen.network.macro_auroc);
+            row(
+                "macro AUROC with the lungs blacked out (a coin: 0.5; strips and the outline of the lungs remain)"
+                    .into(),
+                seen.network.macro_auroc,
+            );
         }
     }
     format!(
@@ -330,7 +334,7 @@ fn chosen(ablation: Option<&Ablation>) -> String {
 
 /// What papers and tutorials report, beside what their protocols give here.
 fn published(darkcovidnet: &[CrossValidationReport; 2], tutorial: &TutorialReport, recipe: &str) -> Table {
-    let mut table = Table::new(["protocol", "figure", "published", "here", "without a network"]);
+    let mut table = Table::new(["protocol", "figure", "published", "here", "without the lungs or without a network"]);
     let trivial = |report: &CrossValidationReport, figure: &str| {
         Cell::Figure(report.baseline(trivial::METHOD, None, figure).unwrap_or_default()).plain()
     };
