@@ -1,5 +1,8 @@
 //! What this release set out to reach, beside what was measured.
 
+use std::collections::BTreeMap;
+
+use crate::audit::place::{Counts, Place};
 use crate::bootstrap::Estimate;
 use crate::conformal::SetReport;
 use crate::output::CrossValidationReport;
@@ -54,14 +57,14 @@ pub struct LeftOut {
     pub auroc: Estimate,
 }
 
-/// Each source left out that an aim is set for, from the first of the reports that has it.
-pub fn left_out(reports: &[&CrossValidationReport]) -> Vec<LeftOut> {
+/// Each source left out that an aim is set for, from the first of the reports that has it; `recipe` is that of the weights.
+pub fn left_out(reports: &[&CrossValidationReport], recipe: &str) -> Vec<LeftOut> {
     let row = |(source, pair, aim): &(&str, &str, f64)| {
         let has = |report: &&&CrossValidationReport| report.folds.iter().any(|fold| fold.name == *source);
         let report = reports.iter().find(has);
         LeftOut {
-            name: format!("{pair} AUROC on {}, left out of training", source.replace('+', " and ")),
-            network: report.map_or("not run".into(), |report| network(report)),
+            name: format!("{pair} AUROC {}, left out of training", at(source, report.copied())),
+            network: report.map_or("not run".into(), |report| network(report, recipe)),
             aim: *aim,
             auroc: report.map_or(Estimate::default(), |report| auroc(report, source, pair)),
         }
@@ -69,17 +72,40 @@ pub fn left_out(reports: &[&CrossValidationReport]) -> Vec<LeftOut> {
     LEFT_OUT.iter().map(row).collect()
 }
 
+/// Where a fold's films are from, for readers.
+pub fn place(name: &str, report: &CrossValidationReport) -> String {
+    let count = |labels: &BTreeMap<String, u64>| labels.iter().map(|(label, n)| (label.clone(), *n as usize)).collect();
+    let films: Counts =
+        report.pooled.sources.iter().map(|(source, group)| (source.clone(), count(&group.labels))).collect();
+    Place::of(name).words(&films)
+}
+
+/// `on siim`, or `between bimcv and rsna, one label each`.
+fn at(source: &str, report: Option<&CrossValidationReport>) -> String {
+    let words = report.map_or_else(|| Place::of(source).words(&Counts::new()), |report| place(source, report));
+    if words.starts_with("between ") { words } else { format!("on {words}") }
+}
+
 fn auroc(report: &CrossValidationReport, source: &str, pair: &str) -> Estimate {
     let fold = report.folds.iter().find(|fold| fold.name == source);
     fold.and_then(|fold| fold.auroc.get(pair)).copied().unwrap_or_default()
 }
 
-/// What was trained on each fold, in words.
-pub fn network(report: &CrossValidationReport) -> String {
+/// What was trained on each fold, in words, beside weights of the recipe `of_the_weights`.
+pub fn network(report: &CrossValidationReport, of_the_weights: &str) -> String {
     match &report.recipe {
-        Some(recipe) => format!("the same network, trained anew by the recipe `{recipe}`"),
+        Some(recipe) if recipe == of_the_weights => {
+            format!("the same network, trained anew by the same recipe `{recipe}`")
+        }
+        Some(recipe) => format!("the same architecture, trained by a shorter recipe, `{recipe}`"),
         None => "the same kind of network on frozen features".into(),
     }
+}
+
+/// The label whose films are covered least; one without films has no coverage.
+fn lowest(labels: &BTreeMap<String, SetReport>) -> Option<(&String, &SetReport)> {
+    let known = labels.iter().filter_map(|(label, set)| Some((set.coverage.value?, label, set)));
+    known.min_by(|(a, ..), (b, ..)| a.total_cmp(b)).map(|(_, label, set)| (label, set))
 }
 
 /// Every aim with its figure and the verdict.
@@ -98,9 +124,7 @@ pub fn table(report: &Report, left_out: &[LeftOut]) -> Table {
     row("calibration error".into(), Aim::AtMost(0.05), report.ece);
     if let Some(sets) = &report.conformal {
         row("coverage of the prediction sets".into(), Aim::AtLeast(sets.stated), sets.all.coverage);
-        let coverage = |set: &SetReport| set.coverage.value.unwrap_or_default();
-        let lowest = sets.findings.iter().min_by(|(_, a), (_, b)| coverage(a).total_cmp(&coverage(b)));
-        if let Some((label, set)) = lowest {
+        if let Some((label, set)) = lowest(&sets.findings) {
             row(format!("the same, lowest of the labels ({label})"), Aim::AtLeast(sets.stated), set.coverage);
         }
     }
@@ -129,6 +153,74 @@ pub fn table(report: &Report, left_out: &[LeftOut]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bootstrap::Bootstrap;
+    use crate::folds::left_out_sources;
+    use crate::metrics::Prediction;
+    use crate::report::Protocol;
+
+    /// A report of one fold with this name; `siim` holds both labels, `bimcv` and `rsna` one each.
+    fn report(name: &str, recipe: Option<&str>) -> CrossValidationReport {
+        let film = |index: usize, source: &str, label: usize| Prediction {
+            file: index.to_string(),
+            label,
+            source: source.into(),
+            patient_id: index.to_string(),
+            view: None,
+            age_group: None,
+            logits: vec![0.0; 2],
+            probabilities: vec![0.5; 2],
+            set: Vec::new(),
+            distance: None,
+            refused: false,
+        };
+        let sources = [("siim", 0), ("siim", 1), ("bimcv", 0), ("rsna", 1)];
+        let held = |source: &str| left_out_sources(name, |known| known == source).contains(&source);
+        let films = sources.into_iter().enumerate().filter(|(_, (source, _))| held(source));
+        let films = films.map(|(index, (source, label))| film(index, source, label)).collect();
+        let classes = ["covid", "normal"].map(String::from);
+        let protocol = Protocol { bootstrap: Bootstrap { resamples: 5, seed: 1 }, ..Protocol::default() };
+        let folds = [(name.to_owned(), films)];
+        CrossValidationReport::new(&folds, &classes, (recipe.map(str::to_owned), Vec::new()), protocol).unwrap()
+    }
+
+    #[test]
+    fn another_recipe_is_not_the_same_network() {
+        for (recipe, words) in [
+            (Some("default"), "the same network, trained anew by the same recipe `default`"),
+            (Some("short"), "the same architecture, trained by a shorter recipe, `short`"),
+            (None, "the same kind of network on frozen features"),
+        ] {
+            assert_eq!(network(&report("siim", recipe), "default"), words);
+        }
+    }
+
+    #[test]
+    fn joined_sources_of_one_label_each_are_said_to_be_so() {
+        let reports = [report("siim", None), report("bimcv+rsna", None)];
+        let rows = left_out(&[&reports[0], &reports[1]], "default");
+        let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "covid/normal AUROC on siim, left out of training",
+                "covid/pneumonia AUROC on ieee8023, left out of training",
+                "covid/normal AUROC between bimcv and rsna, one label each, left out of training",
+            ]
+        );
+        assert_eq!((rows[1].network.as_str(), rows[2].auroc.value), ("not run", Some(0.5)));
+        assert_eq!(place("siim", &reports[0]), "siim");
+    }
+
+    #[test]
+    fn a_label_without_films_is_not_the_lowest() {
+        let set =
+            |value: Option<f64>| SetReport::new(5, Estimate { value, ..Estimate::default() }, Estimate::default());
+        let labels = [("a", Some(0.9)), ("b", Some(0.8)), ("c", None)];
+        let labels: BTreeMap<String, SetReport> =
+            labels.into_iter().map(|(label, value)| (label.to_owned(), set(value))).collect();
+        assert_eq!(lowest(&labels).map(|(label, _)| label.as_str()), Some("b"));
+        assert_eq!(lowest(&BTreeMap::new()), None);
+    }
 
     #[test]
     fn a_verdict_looks_at_the_value_first_and_then_at_the_interval() {

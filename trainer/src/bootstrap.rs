@@ -134,6 +134,14 @@ pub struct Summary {
     pub high: Option<f64>,
 }
 
+impl Summary {
+    /// The mean and its t-interval, cut to what a share can be.
+    pub fn share(&self) -> Estimate {
+        let cut = |bound: Option<f64>| bound.map(|bound| bound.clamp(0.0, 1.0));
+        Estimate { value: Some(self.mean), low: cut(self.low), high: cut(self.high) }
+    }
+}
+
 /// Summarises repeated runs; `None` for no runs. It describes the spread of the runs (which share their films, so they
 /// are not independent studies), not the spread over patients.
 pub fn summary(values: &[f64]) -> Option<Summary> {

@@ -1,5 +1,6 @@
 //! What the classifier calls by its own rule: exactly one finding at or above its balanced threshold, on a film that is
-//! not refused (see `deepbreath::decision`). How many films get a call, and how many of the calls are right.
+//! not refused (see `deepbreath::decision`). How many films get a call, and how many of the calls are right, also of those
+//! that name one finding: what such a call is worth among these films.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,18 @@ pub struct CallReport {
     pub findings: BTreeMap<String, CallRates>,
     /// Films of each source.
     pub sources: BTreeMap<String, CallRates>,
+    /// Calls by the finding that they name; empty in reports that did not measure it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub called: BTreeMap<String, Worth>,
+}
+
+/// The films on which one finding was called.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Worth {
+    /// Films called so.
+    pub n: u64,
+    /// Share of them with that label.
+    pub right: Estimate,
 }
 
 /// Calls on one group of films.

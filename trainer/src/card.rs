@@ -59,7 +59,8 @@ impl Sources {
     /// Reads `dir`: `deepbreath.safetensors` and `report/`.
     ///
     /// # Errors
-    /// For a file that is missing or of another form (named), and a report about other weights.
+    /// For a file that is missing or of another form (named), a report about other weights, and one measured on what was
+    /// fitted ([`crate::report::Fitted`]).
     pub fn read(dir: &Path) -> Result<Self> {
         let file = dir.join("deepbreath.safetensors");
         let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -71,6 +72,7 @@ impl Sources {
             "report.json is about weights {}, the file holds {id}; run `trainer evaluate` first",
             report.protocol.weights
         );
+        report.on_unfitted()?;
         let audit: Option<AuditReport> = json_if_there(&dir.join("report/audit/audit.json"))?;
         let folds = |name: &str| json(&dir.join("report").join(name).join("cross-validation.json"));
         Ok(Self {
@@ -147,7 +149,7 @@ pub fn readme(text: &str, sources: &Sources) -> Result<String> {
 
 /// What the README shows.
 fn in_short(sources: &Sources) -> String {
-    let Sources { report, left_out, frozen, audit, .. } = sources;
+    let Sources { metadata, report, left_out, frozen, audit, .. } = sources;
     let mut table = Table::new(["figure", "value"]);
     let mut row = |name: String, figure: Estimate| table.rows.push(vec![Cell::text(name), Cell::Figure(figure)]);
     row("balanced accuracy".into(), report.balanced_accuracy);
@@ -172,12 +174,16 @@ fn in_short(sources: &Sources) -> String {
         row(format!("refused of {} images that are no frontal chest X-ray", ood.n), ood.share);
     }
     row(format!("refused of {} chest X-rays", report.n), crate::refusals::share(report.refused, report.n));
-    for aims::LeftOut { name, network, auroc, .. } in aims::left_out(&[left_out, &frozen[0]]) {
+    for aims::LeftOut { name, network, auroc, .. } in aims::left_out(&[left_out, &frozen[0]], &metadata.origin.recipe) {
         row(format!("{name} ({network})"), auroc);
     }
     if let Some(audit) = audit {
         for seen in audit.views.iter().filter(|seen| seen.view == View::LungsHidden) {
-            row("macro AUROC with the lungs blacked out (0.5 would be right)".into(), seen.network.macro_auroc);
+            row(
+                "macro AUROC with the lungs blacked out (a coin: 0.5; strips and the outline of the lungs remain)"
+                    .into(),
+                seen.network.macro_auroc,
+            );
         }
     }
     format!(
@@ -199,6 +205,7 @@ pub fn values(sources: &Sources) -> BTreeMap<&'static str, String> {
         let name = kind.replace('_', " ");
         tables::groups(report, &name, groups.iter()).markdown()
     });
+    let recipe = &metadata.origin.recipe;
     BTreeMap::from([
         ("view_unknown", unknown(report, "view")),
         ("age_unknown", unknown(report, "age_group")),
@@ -231,10 +238,10 @@ pub fn values(sources: &Sources) -> BTreeMap<&'static str, String> {
         ("spoilt", markdown(tables::spoilt(report))),
         ("confusions", failures::confusions(report).markdown()),
         ("lowest", failures::lowest(report).markdown()),
-        ("aims", aims::table(report, &aims::left_out(&[left_out, &frozen[0]])).markdown()),
+        ("aims", aims::table(report, &aims::left_out(&[left_out, &frozen[0]], recipe)).markdown()),
         ("left_out", left_out_table([left_out, &frozen[0], &frozen[1]]).markdown()),
-        ("left_out_network", aims::network(left_out)),
-        ("published", published(darkcovidnet, tutorial).markdown()),
+        ("left_out_network", aims::network(left_out, recipe)),
+        ("published", published(darkcovidnet, tutorial, recipe).markdown()),
         ("leakage", report.leakage.as_ref().map_or("Not measured.".into(), |leakage| leakage.to_string())),
     ])
 }
@@ -275,7 +282,7 @@ fn left_out_table(reports: [&CrossValidationReport; 3]) -> Table {
             for pair in fold.auroc.keys() {
                 let trivial = report.baseline(trivial::METHOD, Some(&fold.name), &format!("AUROC {pair}"));
                 table.rows.push(vec![
-                    Cell::text(fold.name.replace('+', " + ")),
+                    Cell::text(aims::place(&fold.name, report)),
                     Cell::Count(fold.n),
                     Cell::text(&network),
                     tables::balanced_cell(fold.balanced_accuracy, &fold.labels),
@@ -326,14 +333,15 @@ fn chosen(ablation: Option<&Ablation>) -> String {
 }
 
 /// What papers and tutorials report, beside what their protocols give here.
-fn published(darkcovidnet: &[CrossValidationReport; 2], tutorial: &TutorialReport) -> Table {
-    let mut table = Table::new(["protocol", "figure", "published", "here", "without a network"]);
+fn published(darkcovidnet: &[CrossValidationReport; 2], tutorial: &TutorialReport, recipe: &str) -> Table {
+    let mut table = Table::new(["protocol", "figure", "published", "here", "without the lungs or without a network"]);
     let trivial = |report: &CrossValidationReport, figure: &str| {
         Cell::Figure(report.baseline(trivial::METHOD, None, figure).unwrap_or_default()).plain()
     };
     for (report, folds) in darkcovidnet.iter().zip(["by image, as published", "by patient"]) {
         let by_image = folds != "by patient";
-        let protocol = format!("DarkCovidNet set (Ozturk et al. 2020), 5 folds {folds}; {}", aims::network(report));
+        let protocol =
+            format!("DarkCovidNet set (Ozturk et al. 2020), 5 folds {folds}; {}", aims::network(report, recipe));
         let mut row = |figure: &str, published: &str, here: Estimate, trivial: String| {
             let published = if by_image { published } else { "-" };
             let cells = [Cell::text(figure), Cell::text(published), Cell::Figure(here), Cell::text(trivial)];

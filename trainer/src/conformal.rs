@@ -55,7 +55,7 @@ pub fn fit(predictions: &[Prediction], classes: usize, data: &str) -> Result<Con
     })
 }
 
-/// What the sets are worth on the films of a report.
+/// What the sets are worth on the films of a report. A refused film gets no set, and none of these figures counts it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConformalReport {
     /// Coverage that the weights state, for the films of each label.
@@ -64,7 +64,7 @@ pub struct ConformalReport {
     pub thresholds: BTreeMap<String, f64>,
     /// Films the thresholds were set on.
     pub calibrated_on: u64,
-    /// All films.
+    /// All films that were not refused.
     pub all: SetReport,
     /// Films by the number of findings in their set, from 0.
     pub sizes: Vec<u64>,
@@ -77,7 +77,7 @@ pub struct ConformalReport {
 /// Sets of one group of films.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SetReport {
-    /// Films.
+    /// Films that got a set.
     pub n: u64,
     /// Fewer films than [`FEW_FILMS`].
     pub few: bool,

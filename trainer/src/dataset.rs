@@ -122,7 +122,7 @@ impl Manifest {
     ///
     /// # Errors
     /// A file that cannot be read, a missing column, an empty path or label, a file that is not there, an unknown word
-    /// in `split`, a film that is listed twice, a patient in two partitions, labels that differ in case only. The
+    /// in `split`, a film that is listed twice, a patient in two partitions, labels that differ in case only or hold a `/`. The
     /// message names the CSV and the line.
     pub fn read(paths: &[PathBuf]) -> anyhow::Result<Manifest> {
         let mut hasher = Sha256::new();
@@ -140,6 +140,13 @@ impl Manifest {
         let mut films = Vec::with_capacity(rows.len());
         for (csv, name, line, row) in rows {
             let place = format!("{} line {line}", csv.display());
+            if row.label.contains('/') {
+                bail!(
+                    "{place}: label `{}` has a `/`, which reports put between two labels (`covid/normal`); write it with \
+                     another sign, for example `-`",
+                    row.label
+                );
+            }
             // Equal paths in two manifests are two films: of one patient only if a manifest says so.
             let prefix = if paths.len() > 1 { format!("{name}/") } else { String::new() };
             let film = film(csv, &place, row, &classes, &name, &prefix)?;

@@ -8,7 +8,7 @@ use deepbreath::{Classifier, Judgement, Options, Radiograph, decision};
 use rayon::prelude::*;
 
 use crate::calibrate::OperatingPoint;
-use crate::cli::EvaluateArgs;
+use crate::cli::{EvaluateArgs, Part};
 use crate::dataset::{Film, Manifest, names};
 use crate::leakage::LeakageReport;
 use crate::metrics::Prediction;
@@ -50,10 +50,11 @@ pub fn predict(classifier: &Classifier, films: &[&Film]) -> Result<Vec<Predictio
         let judgements = pollster::block_on(classifier.judge_batch(&inputs))?;
         for (film, judgement) in batch.iter().zip(judgements) {
             let probabilities = decision::probabilities(&judgement.logits, classifier.metadata().temperature);
-            let conformal = classifier.metadata().conformal.as_ref();
+            let (refused, distance) = (judgement.refused(), distance(&judgement));
+            // As in an answer of the classifier: no set for a refused film.
+            let conformal = classifier.metadata().conformal.as_ref().filter(|_| !refused);
             let set =
                 conformal.map(|conformal| decision::prediction_set(&probabilities, conformal)).unwrap_or_default();
-            let (refused, distance) = (judgement.refused(), distance(&judgement));
             let prediction = Prediction::new(film, judgement.logits, probabilities);
             predictions.push(Prediction { set, refused, distance, ..prediction });
         }
@@ -131,6 +132,36 @@ pub fn operating_points(classifier: &Classifier) -> Vec<OperatingPoint> {
         .collect()
 }
 
+/// What of that which is measured was fitted, in sentences; none for films of the test split and held-out images. `own`
+/// says that the manifest is the one that the weights were trained on.
+fn fitted(args: &EvaluateArgs, own: bool) -> Vec<String> {
+    let films = match args.split {
+        Part::Test => None,
+        Part::Train => Some("These are the films that the weights learned from (--split train)"),
+        Part::Val => Some(
+            "These are the films that the weights were chosen on (--split val): the epoch, the calibration, the thresholds \
+             and the gate's limit",
+        ),
+        Part::All => Some(
+            "Among these films are those that the weights learned from, and those that their calibration and thresholds were \
+             chosen on (--split all)",
+        ),
+    };
+    let films = films.map(|films| match own {
+        true => format!("{films}. The figures are better than new patients would give; those are --split test."),
+        false => format!(
+            "{films}, if the weights were made with films of this manifest; they name another one. Then the figures are \
+             better than new patients would give."
+        ),
+    });
+    let images = (args.ood.is_some() && !args.ood_held_out).then(|| {
+        "Among the images that are no chest X-rays are those that the gate was fitted on, if it was fitted on this list: the \
+         half that it was not is --ood-held-out."
+            .to_owned()
+    });
+    films.into_iter().chain(images).collect()
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -159,13 +190,56 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
         manifest_digest: manifest.digest.clone(),
         split: args.split.split().map_or("all", |split| split.word()).into(),
         weights: classifier.id().into(),
+        notes: fitted(args, manifest.digest == classifier.metadata().origin.manifest_digest),
         ..Protocol::default()
     };
+    let ood_held_out = args.ood.is_some().then_some(args.ood_held_out);
     let points = operating_points(&classifier);
-    let given = Given { points: &points, conformal: classifier.metadata().conformal.as_ref(), ood, spoilt, leakage };
+    let given = Given {
+        points: &points,
+        conformal: classifier.metadata().conformal.as_ref(),
+        ood,
+        ood_held_out,
+        spoilt,
+        leakage,
+    };
     let report = Report::new(&predictions, &classes, given, protocol)?;
     output::write_evaluation(&report, &predictions, &args.out)?;
     println!("{}", tables::terminal_table(&report));
+    report.protocol.notes.iter().for_each(|note| println!("Note: {note}\n"));
     println!("report: {}", args.out.join("report.html").display());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn what_was_fitted_is_said() {
+        let notes = |words: &str, own: bool| {
+            let line = format!("trainer evaluate M.csv --out R {words}");
+            let Command::Evaluate(args) = Cli::parse_from(line.split_whitespace()).command else {
+                panic!("{line}");
+            };
+            fitted(&args, own)
+        };
+        for words in ["", "--split test", "--ood O.csv --ood-held-out"] {
+            assert!(notes(words, true).is_empty(), "{words}");
+        }
+        for (words, said) in [
+            ("--split train", "learned from"),
+            ("--split val", "chosen on"),
+            ("--split all", "learned from, and those that"),
+            ("--ood O.csv", "the gate was fitted on"),
+        ] {
+            let notes = notes(words, true);
+            assert!(notes.len() == 1 && notes[0].contains(said), "{words}: {notes:?}");
+        }
+        assert_eq!(notes("--split all --ood O.csv", true).len(), 2);
+        assert!(notes("--split all", false)[0].contains("if the weights were made with films of this manifest"));
+    }
 }

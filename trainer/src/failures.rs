@@ -1,7 +1,7 @@
 //! Where the weights fail, as counts: no film of a patient is shown.
 
 use crate::report::{FEW_FILMS, Report};
-use crate::tables::{Cell, Table};
+use crate::tables::{self, Cell, Table};
 
 /// Rows of each table.
 const ROWS: usize = 8;
@@ -44,20 +44,14 @@ pub fn lowest(report: &Report) -> Table {
     let mut figures = Vec::new();
     for (name, group) in sources.chain(subgroups).filter(|(_, group)| group.n >= FEW_FILMS) {
         for (pair, auroc) in &group.auroc {
-            let smaller = pair.split('/').filter_map(|label| group.labels.get(label)).min().copied();
-            figures.extend(auroc.value.map(|value| (value, name.clone(), pair, *auroc, smaller.unwrap_or(0))));
+            let cell = tables::pair_cell(&group.auroc, &group.labels, pair);
+            figures.extend(auroc.value.map(|value| (value, name.clone(), pair, cell)));
         }
     }
     figures.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut table = Table::new(["films", "pair", "films of the rarer label", "AUROC"]);
-    for (_, name, pair, auroc, smaller) in figures.into_iter().take(ROWS) {
-        let few = if smaller < FEW_FILMS { " *" } else { "" };
-        table.rows.push(vec![
-            Cell::text(format!("{name}{few}")),
-            Cell::text(pair),
-            Cell::Count(smaller),
-            Cell::Figure(auroc),
-        ]);
+    let mut table = Table::new(["films", "pair", "AUROC"]);
+    for (_, name, pair, auroc) in figures.into_iter().take(ROWS) {
+        table.rows.push(vec![Cell::text(name), Cell::text(pair), auroc]);
     }
     table
 }

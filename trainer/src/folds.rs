@@ -158,7 +158,14 @@ pub struct LeftOut {
     pub shared: Vec<usize>,
 }
 
-/// The groups that `wanted` names (`siim`, or `bimcv+rsna` for several together); each source alone if it is empty.
+/// The sources that the name of a group stands for: itself if it is the name of a source that is `known`, or else the
+/// parts between its `+`.
+pub fn left_out_sources(name: &str, known: impl Fn(&str) -> bool) -> Vec<&str> {
+    if known(name) { vec![name] } else { name.split('+').map(str::trim).collect() }
+}
+
+/// The groups that `wanted` names (`siim`, or `bimcv+rsna` for several together; a source that is called so is that source
+/// alone); each source alone if it is empty.
 ///
 /// # Errors
 /// A source that no film has, or that is named twice; a group that leaves nothing to train on.
@@ -169,7 +176,8 @@ pub fn source_groups<F: Borrow<Film>>(films: &[F], wanted: &[String]) -> anyhow:
     let mut groups = Vec::new();
     let mut used = BTreeSet::new();
     for name in wanted {
-        let sources: Vec<String> = name.split('+').map(|source| source.trim().to_string()).collect();
+        let sources = left_out_sources(&name, |source| all.contains(source));
+        let sources: Vec<String> = sources.into_iter().map(String::from).collect();
         for source in &sources {
             if !all.contains(source.as_str()) {
                 bail!("source `{source}` has no films; the manifest has {}", names(&all));

@@ -9,11 +9,11 @@ use crate::metrics::{Confusion, Films, Prediction, Ranking, ratio};
 /// Shares of films with a finding that predictive values are stated for.
 pub const PREVALENCES: [f64; 6] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
 
-/// Positive and negative predictive value by Bayes' rule; `None` where nothing is called, or everything.
+/// Positive and negative predictive value by Bayes' rule; `None` where no film reaches the threshold, or every film.
 ///
 /// ```
 /// use trainer::measures::predictive_values;
-/// // Of 1,000 films 100 have the finding: 90 of them and 180 of the other 900 are called.
+/// // Of 1,000 films 100 have the finding: 90 of them and 180 of the other 900 reach the threshold.
 /// let (ppv, npv) = predictive_values(0.9, 0.8, 0.1);
 /// assert!((ppv.unwrap() - 90.0 / 270.0).abs() < 1e-12 && (npv.unwrap() - 720.0 / 730.0).abs() < 1e-12);
 /// assert_eq!(predictive_values(0.0, 1.0, 0.1), (None, Some(0.9)));
@@ -60,13 +60,15 @@ pub enum Quantity {
     PointSensitivity(usize),
     /// Specificity of an operating point.
     PointSpecificity(usize),
-    /// Positive predictive value of an operating point at the prevalence of that index in [`PREVALENCES`].
+    /// Positive predictive value of an operating point at the prevalence of that index in [`PREVALENCES`]: of the films
+    /// that reach its threshold, whatever else they reach. What a call is worth is [`Self::CallsRightAs`].
     PointPpv(usize, usize),
     /// As [`Self::PointPpv`], negative.
     PointNpv(usize, usize),
     /// Mean probability of the calls less the share of right ones; above 0 the model is too sure.
     Overconfidence,
-    /// Share of the films whose prediction set holds their label.
+    /// Share of the films whose prediction set holds their label. A refused film gets no set, and counts neither here nor
+    /// in the size.
     Coverage,
     /// Mean number of findings in a prediction set.
     SetSize,
@@ -82,6 +84,8 @@ pub enum Quantity {
     CalledOf(usize),
     /// [`Self::CallsRight`] of the films of one label.
     CallsRightOf(usize),
+    /// Share of the calls of one finding that are right.
+    CallsRightAs(usize),
 }
 
 /// One set of films, ready to be measured with any weights.
@@ -146,7 +150,7 @@ impl Scope {
             brier: p.brier(),
             nll: p.nll(),
             called: thresholds.and_then(|thresholds| calls::call(p, thresholds)),
-            set: (!p.set.is_empty()).then(|| (p.set.contains(&p.label), p.set.len())),
+            set: (!p.refused && !p.set.is_empty()).then(|| (p.set.contains(&p.label), p.set.len())),
         };
         let reaches = |(class, point): &(usize, &OperatingPoint)| {
             let reached = films.clone().map(|(_, p)| p.probability(*class) >= point.threshold);
@@ -174,12 +178,14 @@ impl Scope {
         let (mut brier, mut nll, mut confidence) = (0.0, 0.0, 0.0);
         let mut sets = vec![Sets::default(); self.classes];
         let (mut called, mut right) = (vec![0; self.classes], vec![0; self.classes]);
+        let mut called_so = vec![0; self.classes];
         for film in &self.films {
             let weight = weights[film.index];
             confusion.add(film.label, film.call, weight);
             confidence += f64::from(weight) * film.confidence;
             if let Some(call) = film.called {
                 called[film.label] += u64::from(weight);
+                called_so[call] += u64::from(weight);
                 right[film.label] += u64::from(weight * u32::from(call == film.label));
             }
             if let Some(set) = film.set {
@@ -221,6 +227,7 @@ impl Scope {
         for class in 0..self.classes {
             figures.push((Quantity::CalledOf(class), ratio(called[class], confusion.with_label(class))));
             figures.push((Quantity::CallsRightOf(class), ratio(right[class], called[class])));
+            figures.push((Quantity::CallsRightAs(class), ratio(right[class], called_so[class])));
         }
         for (class, set) in sets.iter().enumerate() {
             figures.push((Quantity::CoverageOf(class), set.mean(set.covered)));

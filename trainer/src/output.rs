@@ -1,6 +1,7 @@
 //! Reports on disk: `evaluate` and `cross-validate` write their folders here, whole or not at all.
 
 use crate::bootstrap::{Bootstrap, Estimate, Summary, patients, summary};
+use crate::folds::left_out_sources;
 use crate::metrics::Prediction;
 use crate::page;
 use crate::plots::{Figure, figures};
@@ -60,7 +61,8 @@ pub struct CrossValidationReport {
     pub protocol: String,
     /// Each fold, measured by the model that never saw it.
     pub folds: Vec<FoldReport>,
-    /// Mean over the folds of `accuracy`, `balanced_accuracy`, `macro_auroc` and `binary_accuracy a/b`, where defined.
+    /// Mean over the folds of `accuracy`, `balanced_accuracy`, `macro_auroc` and `binary_accuracy a/b`, where defined; empty
+    /// where the folds are left-out sources, which are no draws from one lot.
     pub across_folds: BTreeMap<String, Summary>,
     /// All held-out predictions together. Each comes from the model of its fold, so AUROCs also compare scales between
     /// models.
@@ -125,6 +127,11 @@ impl CrossValidationReport {
     ) -> Result<CrossValidationReport> {
         let all: Vec<Prediction> = folds.iter().flat_map(|(_, fold)| fold.clone()).collect();
         let pooled = Report::new(&all, classes, Given::default(), protocol.clone())?;
+        let by_source = folds.iter().all(|(name, films)| {
+            films
+                .iter()
+                .all(|film| left_out_sources(name, |source| source == film.source).contains(&film.source.as_str()))
+        });
         let measure = |(name, predictions): &(String, Vec<Prediction>)| -> Result<FoldReport> {
             let report = Report::new(predictions, classes, Given::default(), protocol.clone())
                 .with_context(|| format!("fold {name}"))?;
@@ -158,6 +165,9 @@ impl CrossValidationReport {
             let figure = |fold: &FoldReport| fold.binary_accuracy.get(pair)?.value;
             let values: Vec<f64> = folds.iter().filter_map(figure).collect();
             across_folds.extend(summary(&values).map(|mean| (format!("binary_accuracy {pair}"), mean)));
+        }
+        if by_source {
+            across_folds.clear();
         }
         Ok(CrossValidationReport {
             protocol: protocol.split,
@@ -203,9 +213,8 @@ impl CrossValidationReport {
     fn across(&self) -> Table {
         let mut table = Table::new(["mean over folds", "mean (95 % t-interval)", "standard deviation"]);
         for (name, s) in &self.across_folds {
-            let mean = Estimate { value: Some(s.mean), low: s.low, high: s.high };
             let sd = s.sd.map_or("-".to_owned(), |sd| format!("{sd:.3}"));
-            table.rows.push(vec![Cell::text(name.replace('_', " ")), Cell::Figure(mean), Cell::text(sd)]);
+            table.rows.push(vec![Cell::text(name.replace('_', " ")), Cell::Figure(s.share()), Cell::text(sd)]);
         }
         table
     }
@@ -227,13 +236,10 @@ impl CrossValidationReport {
 
     /// The report for a terminal.
     pub fn terminal_table(&self) -> String {
-        let mut text = format!(
-            "{}\n\n{}\n{}\n{}\n",
-            self.protocol,
-            self.table().terminal(),
-            self.binary().terminal(),
-            self.across().terminal()
-        );
+        let mut text = format!("{}\n\n{}\n{}\n", self.protocol, self.table().terminal(), self.binary().terminal());
+        if !self.across_folds.is_empty() {
+            text += &format!("{}\n", self.across().terminal());
+        }
         if !self.baselines.is_empty() {
             text += &format!("{}\n", self.compared().terminal());
         }
@@ -257,8 +263,10 @@ impl CrossValidationReport {
         let two =
             "Between two labels: among the films of the two, the share whose label is the more probable of the two.";
         page::section(&mut body, "Two labels", two, &self.binary());
-        let spread = "Between folds; they share most of their training films, so the interval is a rough guide.";
-        page::section(&mut body, "Across folds", spread, &self.across());
+        if !self.across_folds.is_empty() {
+            let spread = "Between folds; they share most of their training films, so the interval is a rough guide.";
+            page::section(&mut body, "Across folds", spread, &self.across());
+        }
         if !self.baselines.is_empty() {
             page::section(&mut body, "To compare with", "", &self.compared());
         }

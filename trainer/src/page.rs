@@ -147,7 +147,7 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
     let _ = writeln!(
         text,
         "<div class=\"card\"><h3>Refused</h3><b>{}</b><small>of {} films did not look like a frontal chest X-ray; they \
-         still count in every figure</small></div>\n</div>",
+         get no call and no prediction set, and count in every other figure</small></div>\n</div>",
         report.refused, report.n
     );
 
@@ -181,7 +181,8 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
     if let Some(table) = tables::calls(report) {
         let explanation = "The figures above take the most probable finding of every film. The classifier itself calls a \
                            finding only if it alone reaches its balanced threshold and the film is not refused; otherwise it \
-                           makes no call and says why. * fewer than 30 films.";
+                           makes no call and says why. Called: of the films on which this finding was called, the share that has it \
+                           among these films. * fewer than 30 films.";
         section(&mut text, "What it calls", explanation, &table);
     }
     if !report.operating_points.is_empty() {
@@ -199,17 +200,18 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
         }
         section(
             &mut text,
-            &format!("What a call is worth where the finding is rarer: {name} thresholds"),
-            "Of the films called so, the share that has the finding (PPV), and of the others the share without it (NPV), by \
-             Bayes' rule from the rates above. Rates from these films do not hold in another place, and with them these \
-             values fall too.",
+            &format!("What reaching a threshold is worth where the finding is rarer: {name} thresholds"),
+            "Of the films whose probability reaches the threshold, the share that has the finding (PPV), and of the others the \
+             share without it (NPV), by Bayes' rule from the rates above. A call asks for more: that no other finding reaches \
+             its own, and no refusal. Rates from these films do not hold in another place, and with them these values fall too.",
             &table,
         );
     }
     if let (Some(table), Some(sets)) = (tables::prediction_sets(report), &report.conformal) {
         let explanation = format!(
             "Instead of one call: every finding that stays possible, so that at least {:.0} % of the films of each label \
-             have it in their set. Thresholds from {} validation films. The promise is for the same mixture of sources, label \
+             have it in their set. A refused film gets no set and is not counted here. Thresholds from {} validation films. The \
+             promise is for the same mixture of sources, label \
              by label, and the rows of the labels show whether it held; a single source, or another hospital, has no such \
              promise, and the rows of the sources show by how much it can miss. * fewer than 30 films.",
             100.0 * sets.stated,
@@ -242,7 +244,12 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
         "The mistakes that take the largest share of a label's films in a source (labels of at least ten films).",
         &failures::confusions(report),
     );
-    section(&mut text, "Lowest AUROCs", "Among sources and subgroups of 30 films or more.", &failures::lowest(report));
+    section(
+        &mut text,
+        "Lowest AUROCs",
+        "Among sources and subgroups of 30 films or more. *: of fewer than 30 films of the rarer label.",
+        &failures::lowest(report),
+    );
     if let Some(leakage) = &report.leakage {
         let _ = writeln!(text, "<h2>Do films leak between the splits?</h2>\n<p>{}</p>", escape(leakage.to_string()));
     }

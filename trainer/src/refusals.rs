@@ -36,6 +36,9 @@ pub struct OodReport {
     pub auroc: Estimate,
     /// By kind.
     pub kinds: BTreeMap<String, OodKind>,
+    /// Whether the images were only of the half that no gate was fitted on; null in reports that did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<bool>,
 }
 
 /// Images of one kind.
@@ -82,7 +85,7 @@ impl OodReport {
         };
         let kinds: BTreeMap<String, OodKind> = kinds.into_iter().zip(&aurocs[1..]).map(of_kind).collect();
         let (n, refused) = (images.len() as u64, kinds.values().map(|kind| kind.refused).sum());
-        Self { n, refused, share: share(refused, n), auroc: aurocs[0], kinds }
+        Self { n, refused, share: share(refused, n), auroc: aurocs[0], kinds, held_out: None }
     }
 }
 

@@ -5,8 +5,9 @@
 
 use crate::bootstrap::{Bootstrap, Estimate, patients};
 use crate::calibrate::{Bin, OperatingPoint, RELIABILITY_BINS, reliability};
-use crate::calls::{self, CallRates, CallReport};
+use crate::calls::{self, CallRates, CallReport, Worth};
 use crate::conformal::{ConformalReport, SetReport};
+use crate::dataset::Split;
 use crate::groups::{Figures, Groups, Kind, distinct, pairs};
 use crate::leakage::LeakageReport;
 use crate::measures::{PREVALENCES, Quantity};
@@ -16,6 +17,7 @@ use anyhow::{Context, Result, ensure};
 use deepbreath::weights::Conformal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Version of `report.json`; a field may be added without a new one, none is removed or redefined.
 pub const FORMAT: u32 = 1;
@@ -34,7 +36,8 @@ pub struct Report {
     pub n: u64,
     /// Patients that the films come from.
     pub patients: u64,
-    /// Films that the out-of-distribution gate turned away. They still count in every figure.
+    /// Films that the out-of-distribution gate turned away. They still count in every figure but those of the calls and of
+    /// the prediction sets, which they do not get.
     pub refused: u64,
     /// Share of films whose most probable finding is their label.
     pub accuracy: Estimate,
@@ -147,12 +150,13 @@ pub struct PointReport {
     pub predictive: Vec<PredictiveReport>,
 }
 
-/// What a call, or none, means where the finding has this prevalence.
+/// What it means to reach an operating point's threshold, or not, where the finding has this prevalence. A call asks for
+/// more: see [`crate::calls`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PredictiveReport {
     /// Share of the films with the finding.
     pub prevalence: f64,
-    /// Of the films called so, the share with the finding.
+    /// Of the films that reach the threshold, the share with the finding.
     pub ppv: Estimate,
     /// Of the others, the share without it.
     pub npv: Estimate,
@@ -167,6 +171,8 @@ pub struct Given<'a> {
     pub conformal: Option<&'a Conformal>,
     /// How images that are no chest X-rays were answered.
     pub ood: Vec<OodImage>,
+    /// Whether those are only of the half that no gate was fitted on, where that is known.
+    pub ood_held_out: Option<bool>,
     /// How spoilt films were answered.
     pub spoilt: Vec<SpoiltFilm>,
     /// What the splits of the manifest have in common.
@@ -193,6 +199,33 @@ pub struct Protocol {
     /// Remarks of the caller (known label errors, limits of the set).
     pub notes: Vec<String>,
 }
+
+/// Why a report cannot stand for new patients: it was measured on what was fitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fitted {
+    /// Films of another split than test are in it.
+    Films,
+    /// Images that the gate was fitted on are in it.
+    Images,
+}
+
+impl fmt::Display for Fitted {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self {
+            Self::Films => {
+                "on other films than those of the test split, which the weights learned from or were chosen on"
+            }
+            Self::Images => "on images that the gate was fitted on, too (no --ood-held-out)",
+        };
+        write!(
+            out,
+            "report.json was measured {what}; run `trainer evaluate MANIFEST.csv --split test --ood OOD.csv \
+             --ood-held-out --out weights/report` first"
+        )
+    }
+}
+
+impl std::error::Error for Fitted {}
 
 impl Protocol {
     fn describe(&mut self, patients: u64, sets: bool) {
@@ -221,7 +254,7 @@ impl Protocol {
         if sets {
             self.method.push(
                 "Prediction sets: split-conformal, class by class, thresholds from validation films; a set that would be empty \
-                 holds the most probable finding. The stated coverage is promised for films that could be exchanged with the \
+                 holds the most probable finding. A refused film gets no set and counts in none of their figures. The stated coverage is promised for films that could be exchanged with the \
                  validation films (other patients of the same sources in the same mixture), label by label and on average \
                  over calibrations. A single source is not such a mixture, and another hospital still less."
                     .to_owned(),
@@ -231,6 +264,22 @@ impl Protocol {
 }
 
 impl Report {
+    /// Whether nothing that it was measured on was fitted: films of the test split, and of other images only those that
+    /// were held out. Where an older report does not say the latter, its command line does.
+    ///
+    /// # Errors
+    /// If it was.
+    pub fn on_unfitted(&self) -> Result<(), Fitted> {
+        if self.protocol.split != Split::Test.word() {
+            return Err(Fitted::Films);
+        }
+        let by_command = || self.protocol.command.split_whitespace().any(|word| word == "--ood-held-out");
+        match &self.ood {
+            Some(ood) if !ood.held_out.unwrap_or_else(by_command) => Err(Fitted::Images),
+            _ => Ok(()),
+        }
+    }
+
     /// Measures predictions.
     ///
     /// # Errors
@@ -238,7 +287,7 @@ impl Report {
     pub fn new(
         predictions: &[Prediction],
         classes: &[String],
-        Given { points, conformal, ood, spoilt, leakage }: Given<'_>,
+        Given { points, conformal, ood, ood_held_out, spoilt, leakage }: Given<'_>,
         mut protocol: Protocol,
     ) -> Result<Report> {
         ensure!(
@@ -262,7 +311,8 @@ impl Report {
         let figures = groups.measure(predictions, classes.len(), &points, &patients, protocol.bootstrap);
         let all = &figures[0];
         let group = |index: usize| groups.report(index, predictions, classes, &patients, &figures[index]);
-        let calls = calls::thresholds(&points, classes.len()).map(|_| calls(predictions, classes, &groups, &figures));
+        let calls = calls::thresholds(&points, classes.len())
+            .map(|thresholds| calls(predictions, classes, &thresholds, &groups, &figures));
         let conformal = conformal.map(|conformal| sets(conformal, predictions, classes, &groups, &figures));
         let mut sources = BTreeMap::new();
         let mut subgroups: BTreeMap<String, BTreeMap<String, GroupReport>> = BTreeMap::new();
@@ -329,7 +379,8 @@ impl Report {
             reliability: reliability(predictions.iter().map(|p| (p.probability(p.call()), p.call() == p.label, 1))),
             calls,
             conformal,
-            ood: (!ood.is_empty()).then(|| OodReport::new(&ood, predictions, protocol.bootstrap)),
+            ood: (!ood.is_empty())
+                .then(|| OodReport { held_out: ood_held_out, ..OodReport::new(&ood, predictions, protocol.bootstrap) }),
             spoilt: SpoiltReport::of(&spoilt),
             leakage,
             protocol,
@@ -338,7 +389,13 @@ impl Report {
 }
 
 /// The classifier's calls on each group of films.
-fn calls(predictions: &[Prediction], classes: &[String], groups: &Groups, figures: &[Figures]) -> CallReport {
+fn calls(
+    predictions: &[Prediction],
+    classes: &[String],
+    thresholds: &[f64],
+    groups: &Groups,
+    figures: &[Figures],
+) -> CallReport {
     let of_label = |(class, label): (usize, &String)| {
         let n = predictions.iter().filter(|p| p.label == class).count() as u64;
         (label.clone(), CallRates::of_label(n, class, &figures[0]))
@@ -347,7 +404,13 @@ fn calls(predictions: &[Prediction], classes: &[String], groups: &Groups, figure
         let n = groups.films(index).len() as u64;
         (*kind == Kind::Source).then(|| (source.clone(), CallRates::of_group(n, &figures[index])))
     };
+    let called: Vec<usize> = predictions.iter().filter_map(|p| calls::call(p, thresholds)).collect();
+    let worth = |(class, label): (usize, &String)| {
+        let n = called.iter().filter(|call| **call == class).count() as u64;
+        (label.clone(), Worth { n, right: figures[0][&Quantity::CallsRightAs(class)] })
+    };
     CallReport {
+        called: classes.iter().enumerate().map(worth).collect(),
         all: CallRates::of_group(predictions.len() as u64, &figures[0]),
         findings: classes.iter().enumerate().map(of_label).collect(),
         sources: groups.keys.iter().enumerate().filter_map(of_source).collect(),
@@ -363,22 +426,23 @@ fn sets(
     figures: &[Figures],
 ) -> ConformalReport {
     let mut sizes = vec![0; classes.len() + 1];
-    predictions.iter().for_each(|p| sizes[p.set.len()] += 1);
+    let with_a_set = || predictions.iter().filter(|p| !p.refused);
+    with_a_set().for_each(|p| sizes[p.set.len()] += 1);
     let all = &figures[0];
     let of_label = |(class, label): (usize, &String)| {
-        let n = predictions.iter().filter(|p| p.label == class).count() as u64;
+        let n = with_a_set().filter(|p| p.label == class).count() as u64;
         let (coverage, size) = (all[&Quantity::CoverageOf(class)], all[&Quantity::SetSizeOf(class)]);
         (label.clone(), SetReport::new(n, coverage, size))
     };
     let of_source = |(index, (kind, source)): (usize, &(Kind, String))| {
-        let n = groups.films(index).len() as u64;
+        let n = groups.films(index).iter().filter(|film| !predictions[**film].refused).count() as u64;
         (*kind == Kind::Source).then(|| (source.clone(), SetReport::of_group(n, &figures[index])))
     };
     ConformalReport {
         stated: f64::from(conformal.coverage),
         thresholds: classes.iter().cloned().zip(conformal.thresholds.iter().map(|t| f64::from(*t))).collect(),
         calibrated_on: conformal.n as u64,
-        all: SetReport::of_group(predictions.len() as u64, all),
+        all: SetReport::of_group(with_a_set().count() as u64, all),
         sizes,
         findings: classes.iter().enumerate().map(of_label).collect(),
         sources: groups.keys.iter().enumerate().filter_map(of_source).collect(),

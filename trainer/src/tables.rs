@@ -1,7 +1,7 @@
 //! The tables of a report, laid out once and printed three ways: terminal, Markdown and HTML.
 
 use crate::bootstrap::{Bootstrap, Estimate};
-use crate::calls::CallRates;
+use crate::calls::{CallRates, Worth};
 use crate::conformal::SetReport;
 use crate::report::{FEW_FILMS, GroupReport, Report};
 use crate::svg::escape;
@@ -233,7 +233,7 @@ fn marked(name: &str, few: bool) -> Cell {
     Cell::text(format!("{name}{}", if few { " *" } else { "" }))
 }
 
-/// What the classifier calls: all films, each label, each source; `None` where the weights call nothing.
+/// What the classifier calls: all films, each label, each finding called, each source; `None` where the weights call nothing.
 pub fn calls(report: &Report) -> Option<Table> {
     let calls = report.calls.as_ref()?;
     let mut table = Table::new(["films", "n", "films with a call", "calls that are right"]);
@@ -244,6 +244,14 @@ pub fn calls(report: &Report) -> Option<Table> {
     row("all", &calls.all);
     report.classes.iter().for_each(|label| row(label, &calls.findings[label]));
     calls.sources.iter().for_each(|(source, rates)| row(&format!("source {source}"), rates));
+    let worth = |label: &String| {
+        let Worth { n, right } = calls.called.get(label)?;
+        let name = marked(&format!("called {label}"), *n < FEW_FILMS);
+        Some(vec![name, Cell::Count(*n), Cell::text("all"), Cell::Figure(*right)])
+    };
+    let after_the_labels = 1 + report.classes.len();
+    let rows: Vec<Vec<Cell>> = report.classes.iter().filter_map(worth).collect();
+    table.rows.splice(after_the_labels..after_the_labels, rows);
     Some(table)
 }
 
@@ -305,7 +313,7 @@ pub fn spoilt(report: &Report) -> Option<Table> {
     (!report.spoilt.is_empty()).then_some(table)
 }
 
-/// What a call at the operating points of that name is worth, by prevalence.
+/// What it is worth to reach the threshold of the operating points of that name, by prevalence.
 pub fn predictive_values(report: &Report, name: &str) -> Table {
     let mut table = Table::new(["finding", "point", "prevalence", "PPV", "NPV"]);
     for point in report.operating_points.iter().filter(|point| point.chosen.name == name) {
@@ -370,8 +378,12 @@ pub fn markdown_table(report: &Report) -> String {
     if !report.operating_points.is_empty() {
         text += &format!("\n{}", operating_points(report).markdown());
     }
+    if let Some(table) = calls(report) {
+        text += &format!("\nCalls:\n\n{}", table.markdown());
+    }
     if let Some(table) = out_of_distribution(report) {
         text += &format!("\nImages that are not chest X-rays:\n\n{}", table.markdown());
     }
-    text
+    let notes = report.protocol.notes.iter().map(|note| format!("\n{note}\n"));
+    text + &notes.collect::<String>()
 }

@@ -89,6 +89,10 @@ fn refuses_with_one_clear_line() {
         Case { csv: "path,label,width\n1.png,a,wide\n", says: &["line 2", "a field cannot be read", "invalid digit"] },
         Case { csv: "path,label\n1.png,covid\n2.png,Covid\n", says: &["`Covid` and `covid` differ in case"] },
         Case {
+            csv: "path,label\n1.png,covid\n2.png,viral/other\n",
+            says: &["line 3", "label `viral/other` has a `/`", "for example `-`"],
+        },
+        Case {
             csv: "path,label,patient_id,split\n1.png,a,p7,train\n2.png,a,p7,test\n",
             says: &["patient p7 is in two splits", "1.png in train", "2.png in test"],
         },
@@ -303,6 +307,19 @@ fn sources_are_left_out_with_their_patients() {
     ] {
         assert_eq!(wanted(list).unwrap_err().to_string(), says);
     }
+}
+
+#[test]
+fn a_plus_in_a_source_joins_nothing() {
+    let films = vec![film("1", 0, "a+b", "p1"), film("2", 1, "a", "p2"), film("3", 0, "b", "p3")];
+    let groups = |list: &[&str]| -> Vec<(String, Vec<String>)> {
+        let wanted: Vec<String> = list.iter().map(ToString::to_string).collect();
+        source_groups(&films, &wanted).unwrap().into_iter().map(|group| (group.name, group.sources)).collect()
+    };
+    let alone = |name: &str| (name.to_string(), vec![name.to_string()]);
+    assert_eq!(groups(&[]), [alone("a"), alone("a+b"), alone("b")]);
+    assert_eq!(groups(&["a+b"]), [alone("a+b")]);
+    assert_eq!(groups(&["b + a"]), [("b + a".to_string(), vec!["b".to_string(), "a".to_string()])]);
 }
 
 #[test]

@@ -6,16 +6,16 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use std::time::Instant;
 use trainer::bootstrap::{Bootstrap, Estimate};
-use trainer::calibrate::operating_points;
+use trainer::calibrate::{OperatingPoint, operating_points};
 use trainer::conformal;
 use trainer::failures;
 use trainer::metrics::Prediction;
 use trainer::output::{Baseline, CrossValidationReport, write_all, write_evaluation};
 use trainer::plots::{EpochRecord, training_curves};
 use trainer::refusals::{OodImage, SpoiltFilm, SpoiltReport};
-use trainer::report::{Given, Protocol, Report};
+use trainer::report::{Fitted, Given, Protocol, Report};
 use trainer::spoilt::Spoilt;
-use trainer::tables::{Cell, markdown_table, terminal_table};
+use trainer::tables::{self, Cell, markdown_table, terminal_table};
 
 fn classes() -> Vec<String> {
     ["covid", "normal", "pneumonia"].map(String::from).to_vec()
@@ -88,7 +88,7 @@ fn report(films: &[Prediction]) -> Report {
         .into_iter()
         .map(|way| SpoiltFilm { way, reasons: vec!["out-of-distribution", way.code()], corrected: false })
         .collect();
-    let given = Given { points: &points, conformal: Some(&sets), ood, spoilt, leakage: None };
+    let given = Given { points: &points, conformal: Some(&sets), ood, ood_held_out: Some(true), spoilt, leakage: None };
     Report::new(&films, &classes(), given, protocol()).unwrap()
 }
 
@@ -174,7 +174,7 @@ fn report_json_keeps_the_contract() {
     for figures in [&sets["all"], &sets["findings"]["covid"], &sets["sources"]["siim"]] {
         assert!(is_estimate(&figures["coverage"]) && is_estimate(&figures["size"]), "{figures}");
     }
-    assert_eq!(sets["sizes"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum::<u64>(), 795);
+    assert_eq!(sets["sizes"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum::<u64>(), 795 - 4);
     assert!(is_estimate(&json["sources"]["siim"]["ece"]) && is_estimate(&json["sources"]["siim"]["overconfidence"]));
     assert_eq!(json["protocol"]["manifest_digest"].as_str().unwrap().len(), 64);
     let mut names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -335,6 +335,43 @@ fn cross_validation_is_written_and_read_back() {
     assert!(format!("{error:#}").contains("fold 6"), "{error:#}");
 }
 
+/// A film of a model that is sure of `call`.
+fn sure(patient: usize, source: &str, label: usize, call: usize) -> Prediction {
+    let mut film = films(1).remove(0);
+    film.probabilities = vec![0.1; 3];
+    film.probabilities[call] = 0.8;
+    film.logits = film.probabilities.iter().map(|p| p.ln()).collect();
+    Prediction { source: source.into(), label, patient_id: format!("p{patient}"), refused: false, ..film }
+}
+
+#[test]
+fn a_mean_over_folds_stays_a_share_and_left_out_sources_have_none() {
+    // All right in one fold, a half in the other: a t-interval of 0.75 +- 12.7 * 0.25.
+    let fold = |source: &str, calls: [usize; 4]| -> Vec<Prediction> {
+        calls.iter().enumerate().map(|(film, call)| sure(film, source, film % 2, *call)).collect()
+    };
+    let report = |names: [&str; 2], sources: [&str; 2]| {
+        let folds = [
+            (names[0].to_owned(), fold(sources[0], [0, 1, 0, 1])),
+            (names[1].to_owned(), fold(sources[1], [0, 0, 1, 1])),
+        ];
+        CrossValidationReport::new(&folds, &classes(), (None, Vec::new()), protocol()).unwrap()
+    };
+    let by_patient = report(["1", "2"], ["siim", "siim"]);
+    assert!(by_patient.across_folds["accuracy"].high.unwrap() > 1.0, "the plain summary is kept");
+    let text = by_patient.terminal_table();
+    assert!(text.contains("0.750 (0.000 to 1.000)") && !text.contains("(-"), "{text}");
+    for (names, sources) in [(["siim", "nih"], ["siim", "nih"]), (["a+b", "c+d"], ["a+b", "d"])] {
+        let by_source = report(names, sources);
+        assert!(by_source.across_folds.is_empty(), "{:?}", by_source.across_folds);
+        assert!(!by_source.terminal_table().contains("mean over folds"));
+        let dir = tempfile::tempdir().unwrap();
+        by_source.write(&[fold(sources[0], [0; 4]), fold(sources[1], [0; 4])].concat(), dir.path()).unwrap();
+        let html = std::fs::read_to_string(dir.path().join("cross-validation.html")).unwrap();
+        assert!(!html.contains("Across folds") && html.contains("Two labels"));
+    }
+}
+
 #[test]
 fn files_replace_older_ones_and_a_bad_folder_is_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -388,7 +425,11 @@ fn prediction_sets_cover_other_films_of_the_same_kind_label_by_label() {
         let coverage = figures.coverage.value.unwrap();
         assert!((coverage - 0.9).abs() < 0.047, "{label}: {coverage}");
     }
-    // In closed form from the films themselves.
+    // In closed form from the films themselves; the refused have no set.
+    let films: Vec<Prediction> = films.into_iter().filter(|film| !film.refused).collect();
+    assert!(films.len() < 4000 && measured.all.n == films.len() as u64);
+    assert_eq!(measured.findings.values().map(|set| set.n).sum::<u64>(), films.len() as u64);
+    assert_eq!(measured.sources.values().map(|set| set.n).sum::<u64>(), films.len() as u64);
     let share = films.iter().filter(|film| film.set.contains(&film.label)).count() as f64 / films.len() as f64;
     let size = films.iter().map(|film| film.set.len()).sum::<usize>() as f64 / films.len() as f64;
     assert!((measured.all.coverage.value.unwrap() - share).abs() < 1e-12);
@@ -437,11 +478,22 @@ fn failures_are_the_largest_shares_and_the_lowest_ranks() {
     assert_eq!(worst.value, shares.max_by(f64::total_cmp));
 
     let lowest = failures::lowest(&report);
-    let Cell::Figure(auroc) = lowest.rows[0][3] else { panic!("{lowest:?}") };
+    let lowest_value = lowest.rows[0][2].plain();
     let groups = report.sources.values().chain(report.subgroups.values().flat_map(|groups| groups.values()));
     let all =
         groups.filter(|group| group.n >= 30).flat_map(|group| group.auroc.values().filter_map(|auroc| auroc.value));
-    assert_eq!(auroc.value, all.min_by(f64::total_cmp));
+    let least = all.min_by(f64::total_cmp).unwrap();
+    assert!(lowest_value.starts_with(&format!("{least:.3}")), "{lowest_value}");
+    // Of two films of a label resampling knows nothing: the same words as in the table of sources.
+    let mut films: Vec<Prediction> = films.into_iter().filter(|film| film.source == "nih").collect();
+    films.truncate(40);
+    films.iter_mut().enumerate().for_each(|(at, film)| film.label = if at < 2 { 2 } else { 1 });
+    let report = Report::new(&films, &classes(), Given::default(), protocol()).unwrap();
+    let cell = failures::lowest(&report).rows[0][2].plain();
+    assert!(cell.ends_with("(of 2 only)"), "{cell}");
+    assert!(tables::groups(&report, "source", report.sources.iter()).rows[1].iter().any(|other| other.plain() == cell));
+    let films = self::films(795);
+    let report = self::report(&films);
 
     // Too sure by: the mean probability of the calls less the share of right ones, in each source.
     for (source, group) in &report.sources {
@@ -449,4 +501,70 @@ fn failures_are_the_largest_shares_and_the_lowest_ranks() {
         let expected: f64 = films.iter().filter(|film| film.source == *source).map(|film| sure(&film)).sum();
         assert!((group.overconfidence.value.unwrap() - expected / group.n as f64).abs() < 1e-9, "{source}");
     }
+}
+
+#[test]
+fn a_call_is_worth_the_share_of_right_ones_among_those_of_its_finding() {
+    // Thresholds of 0.5: covid is called on three films and right on two; normal once, wrongly; pneumonia never.
+    let point = |finding: &String| OperatingPoint {
+        name: "balanced".into(),
+        finding: finding.clone(),
+        threshold: 0.5,
+        sensitivity: 0.5,
+        specificity: 0.5,
+        n: 10,
+    };
+    let points: Vec<OperatingPoint> = classes().iter().map(point).collect();
+    let mut films: Vec<Prediction> = [(0, 0), (0, 0), (1, 0), (2, 1), (0, 0)]
+        .into_iter()
+        .enumerate()
+        .map(|(film, (label, call))| sure(film, "siim", label, call))
+        .collect();
+    // Reaches its threshold, and counts in the predictive value, but is no call.
+    films[4].refused = true;
+    let given = Given { points: &points, ..Given::default() };
+    let report = Report::new(&films, &classes(), given, protocol()).unwrap();
+    let calls = report.calls.as_ref().unwrap();
+    let worth = |label: &str| (calls.called[label].n, calls.called[label].right.value);
+    assert_eq!(worth("covid"), (3, Some(2.0 / 3.0)));
+    assert_eq!(worth("normal"), (1, Some(0.0)));
+    assert_eq!(worth("pneumonia"), (0, None));
+    assert!(calls.called["covid"].right.low.is_some());
+    for text in [terminal_table(&report), markdown_table(&report)] {
+        assert!(text.contains("called covid *") && text.contains("called pneumonia *"), "{text}");
+    }
+    // A report that did not measure it is still read, and has no such rows.
+    let mut json = serde_json::to_value(&report).unwrap();
+    json["calls"].as_object_mut().unwrap().remove("called");
+    let older: Report = serde_json::from_value(json).unwrap();
+    assert!(older.calls.as_ref().unwrap().called.is_empty() && !terminal_table(&older).contains("called covid"));
+}
+
+#[test]
+fn a_report_knows_whether_it_was_measured_on_what_was_fitted() {
+    let good = report(&films(100));
+    assert_eq!(good.on_unfitted(), Ok(()));
+    let with = |split: &str, command: &str, held_out: Option<bool>| {
+        let mut report = good.clone();
+        report.protocol.split = split.into();
+        report.protocol.command = command.into();
+        report.ood.as_mut().unwrap().held_out = held_out;
+        report.on_unfitted()
+    };
+    for split in ["train", "val", "all"] {
+        assert_eq!(with(split, "", Some(true)), Err(Fitted::Films));
+    }
+    assert_eq!(with("test", "trainer evaluate --ood-held-out", Some(false)), Err(Fitted::Images));
+    // An older report does not say it, but its command does.
+    assert_eq!(with("test", "trainer evaluate M.csv --ood O.csv --ood-held-out --out R", None), Ok(()));
+    assert_eq!(with("test", "trainer evaluate M.csv --ood O.csv --out R", None), Err(Fitted::Images));
+    assert_eq!(Report { ood: None, ..good.clone() }.on_unfitted(), Ok(()));
+    let json = serde_json::to_value(&good).unwrap();
+    assert_eq!(json["ood"]["held_out"], true);
+    for why in [Fitted::Films, Fitted::Images] {
+        assert!(why.to_string().contains("run `trainer evaluate"), "{why}");
+    }
+    let mut noted = good.clone();
+    noted.protocol.notes = vec!["Learned from these.".into()];
+    assert!(markdown_table(&noted).contains("Learned from these."));
 }

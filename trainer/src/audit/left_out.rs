@@ -8,9 +8,10 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use super::measure::Figures;
-use super::place::{Counts, NEVER_SEEN, Place, SEEN, UNSEEN, rarer};
+use super::place::{Counts, NEVER_SEEN, SEEN, UNSEEN, rarer};
 use super::report::{Gap, SeenBy};
 use crate::bootstrap::Estimate;
+use crate::folds::left_out_sources;
 use crate::report::Protocol;
 
 /// The parts of `cross-validation.json` that are needed.
@@ -50,8 +51,12 @@ impl CrossValidation {
 
     /// Whether the fold held out sources, and not patients.
     fn is_of_sources(&self, fold: &Fold) -> bool {
-        let place = Place::of(&fold.name);
-        place.sources().iter().all(|source| self.pooled.sources.contains_key(*source))
+        self.sources_of(fold).iter().all(|source| self.pooled.sources.contains_key(*source))
+    }
+
+    /// The sources that the fold is named after.
+    fn sources_of<'a>(&self, fold: &'a Fold) -> Vec<&'a str> {
+        left_out_sources(&fold.name, |source| self.pooled.sources.contains_key(source))
     }
 
     fn films(&self) -> Counts {
@@ -130,7 +135,7 @@ impl LeftOut {
         let films = self.report.films();
         let mut gaps = Vec::new();
         for fold in &self.report.folds {
-            let place = Place::of(&fold.name);
+            let sources = self.report.sources_of(fold);
             for (pair, unseen) in &fold.auroc {
                 let seen = match &self.folds {
                     Some(folds) => {
@@ -143,7 +148,7 @@ impl LeftOut {
                     pair: pair.clone(),
                     seen: seen.unwrap_or_default(),
                     unseen: *unseen,
-                    rarer: rarer(&films, pair, |source| place.sources().contains(&source)),
+                    rarer: rarer(&films, pair, |source| sources.contains(&source)),
                 });
             }
         }
@@ -215,6 +220,18 @@ mod tests {
         let rarer: Vec<Option<usize>> = gaps(&whole(), Some(&beside)).iter().map(|gap| gap.rarer).collect();
         assert_eq!(rarer, [Some(8), Some(20)]);
         assert_eq!(beside.names(), ["home", "ill+well"]);
+    }
+
+    #[test]
+    fn a_source_with_a_plus_in_its_name_is_one_source() {
+        let mut report = report(None, &[("ill+well", 0.8)], 0.8);
+        let film = |labels: &[(&str, usize)]| Source {
+            labels: labels.iter().map(|(label, count)| (label.to_string(), *count)).collect(),
+            auroc: BTreeMap::new(),
+        };
+        report.pooled.sources = [("ill+well".to_owned(), film(&[("covid", 4), ("normal", 6)]))].into();
+        let left_out = LeftOut::new(report, None).unwrap();
+        assert_eq!(gaps(&Figures::default(), Some(&left_out))[0].rarer, Some(4));
     }
 
     #[test]

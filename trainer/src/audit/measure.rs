@@ -36,7 +36,7 @@ impl Groups {
         };
         let mut groups: Vec<(String, Vec<usize>)> =
             sources.iter().map(|source| (source.to_string(), of(&|other| other == *source))).collect();
-        for name in joined {
+        for name in joined.iter().filter(|name| !sources.contains(name.as_str())) {
             if let Place::Joined(parts) = Place::of(name) {
                 groups.push((name.clone(), of(&|source| parts.contains(&source))));
             }

@@ -16,7 +16,7 @@ mod linear;
 pub mod lungs;
 pub mod measure;
 mod page;
-mod place;
+pub(crate) mod place;
 pub mod probe;
 pub mod report;
 pub mod views;

@@ -10,11 +10,11 @@ pub(super) const UNSEEN: &str = "unseen";
 pub(super) const NEVER_SEEN: &str = "sources never seen";
 
 /// Films by source, then by label.
-pub(super) type Counts = BTreeMap<String, BTreeMap<String, usize>>;
+pub(crate) type Counts = BTreeMap<String, BTreeMap<String, usize>>;
 
 /// Where films come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place<'a> {
+pub(crate) enum Place<'a> {
     /// All sources that the weights were trained on.
     Seen,
     /// All other sources.
@@ -27,7 +27,7 @@ pub(super) enum Place<'a> {
 
 impl<'a> Place<'a> {
     /// The place of that name.
-    pub(super) fn of(name: &'a str) -> Self {
+    pub(crate) fn of(name: &'a str) -> Self {
         match name {
             SEEN => Self::Seen,
             UNSEEN | NEVER_SEEN => Self::Unseen,
@@ -45,12 +45,13 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// For readers. `films` tells whether joined sources hold one label each.
-    pub(super) fn words(&self, films: &Counts) -> String {
+    /// For readers. `films` tells whether joined sources hold one label each, and which source is itself called `a+b`.
+    pub(crate) fn words(&self, films: &Counts) -> String {
         match self {
             Self::Seen => "sources that training saw".into(),
             Self::Unseen => NEVER_SEEN.into(),
             Self::Source(source) => (*source).into(),
+            Self::Joined(sources) if films.contains_key(&sources.join("+")) => sources.join("+"),
             Self::Joined(sources) => {
                 let one_label = sources.iter().all(|source| films.get(*source).is_some_and(|labels| labels.len() == 1));
                 let between = format!("between {}", sources.join(" and "));
@@ -95,6 +96,8 @@ mod tests {
         assert_eq!(Place::of("siim").sources(), ["siim"]);
         assert_eq!(Place::of("one+two").words(&films()), "between one and two, one label each");
         assert_eq!(Place::of("one+both").words(&films()), "between one and both");
+        let one: Counts = [("one+two".to_owned(), films()["both"].clone())].into();
+        assert_eq!(Place::of("one+two").words(&one), "one+two");
     }
 
     #[test]

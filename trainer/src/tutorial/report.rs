@@ -162,7 +162,7 @@ impl TutorialReport {
         for (name, figure) in &self.figures {
             table.rows.push(vec![
                 Cell::text(format!("{name} ({} films a seed)", figure.n)),
-                Cell::Figure(mean(&figure.seeds)),
+                Cell::Figure(figure.seeds.share()),
                 Cell::text(figure.seeds.sd.map_or("-".into(), |sd| format!("{sd:.3}"))),
                 Cell::text(format!("{:.2} to {:.2}", figure.lowest, figure.highest)),
                 Cell::Figure(figure.one_test),
@@ -183,7 +183,7 @@ impl TutorialReport {
         ] {
             let Some(summary) = summary else { continue };
             let sd = Cell::text(summary.sd.map_or("-".into(), |sd| format!("{sd:.3}")));
-            table.rows.push(vec![Cell::text(name), Cell::Figure(mean(&summary)), sd]);
+            table.rows.push(vec![Cell::text(name), Cell::Figure(summary.share()), sd]);
         }
         table
     }
@@ -248,8 +248,11 @@ impl TutorialReport {
             ("specificity", format!("{} left in peace", escape(&self.classes[1]))),
         ] {
             if let Some(figure) = self.figures.get(name) {
-                text +=
-                    &page::card(name, mean(&figure.seeds), &format!("{explanation}, mean of {} seeds", figure.seeds.n));
+                text += &page::card(
+                    name,
+                    figure.seeds.share(),
+                    &format!("{explanation}, mean of {} seeds", figure.seeds.n),
+                );
             }
         }
         text += "</div>\n";
@@ -309,10 +312,4 @@ impl TutorialReport {
                  the disease. Why, stands below.</p>\n";
         text + &format!("<p class=\"note\"><b>Not a diagnosis.</b> {}</p>\n", page::DISCLAIMER)
     }
-}
-
-/// The mean and its t-interval, cut to what a share can be.
-fn mean(summary: &Summary) -> Estimate {
-    let cut = |bound: Option<f64>| bound.map(|bound| bound.clamp(0.0, 1.0));
-    Estimate { value: Some(summary.mean), low: cut(summary.low), high: cut(summary.high) }
 }
