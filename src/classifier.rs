@@ -16,7 +16,7 @@ use crate::ops::{from_values, into_values, linear};
 use crate::preprocess::{ModelInput, PREPROCESSING};
 use crate::radiograph::{Provenance, Radiograph};
 use crate::saliency::Saliency;
-use crate::weights::{Metadata, Pattern, Weights};
+use crate::weights::{Golden, Metadata, Pattern, Weights};
 
 /// A network with its weights on a device, ready to answer.
 pub struct Classifier {
@@ -323,7 +323,7 @@ impl Classifier {
             return Err(Error::Weights { file: self.file.clone(), reason });
         }
         let wrong = |reason| Err(Error::Verification { backend: self.backend.clone(), reason });
-        let (mut largest, mut beyond) = (0.0f32, None);
+        let (mut largest, mut beyond) = (0.0f32, None::<(f32, &Golden, Vec<f32>)>);
         for golden in &self.metadata.golden {
             let input = golden.pattern.input();
             if input.digest() != golden.digest {
@@ -336,15 +336,15 @@ impl Classifier {
             let logits = self.logits(&input).await?;
             let pairs = logits.iter().zip(&golden.logits);
             let off = pairs.map(|(logit, stored)| (logit - stored).abs()).fold(0.0, f32::max);
-            if off > golden.tolerance && off > largest {
-                beyond = Some((golden, logits));
+            if off > golden.tolerance && beyond.as_ref().is_none_or(|&(worst, ..)| off > worst) {
+                beyond = Some((off, golden, logits));
             }
             largest = largest.max(off);
         }
         match beyond {
             None => Ok(largest),
-            Some((golden, logits)) => wrong(format!(
-                "the known image {:?} gives logits {logits:?}, {largest} from the stored {:?}, more than {}. Try another \
+            Some((off, golden, logits)) => wrong(format!(
+                "the known image {:?} gives logits {logits:?}, {off} from the stored {:?}, more than {}. Try another \
                  backend",
                 golden.pattern, golden.logits, golden.tolerance
             )),

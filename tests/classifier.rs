@@ -144,6 +144,24 @@ fn verify_finds_other_logits_and_other_preprocessing() {
 }
 
 #[test]
+fn verify_judges_every_golden_vector_by_its_own_tolerance() {
+    let bare = load(&metadata(), &tensors()).unwrap();
+    let golden = |pattern: Pattern, off: f32, tolerance: f32| {
+        let mut logits = block_on(bare.logits(&pattern.input())).unwrap();
+        logits[0] += off;
+        Golden { pattern, digest: pattern.digest(), logits, tolerance }
+    };
+    // In either order: one off by 0.5, which it may be, and one off by 0.1, which it may not.
+    let fine = golden(Pattern::Waves, 0.5, 1.0);
+    let beyond = golden(Pattern::Noise, 0.1, 0.01);
+    for golden in [vec![fine.clone(), beyond.clone()], vec![beyond, fine]] {
+        let classifier = load(&Metadata { golden, ..metadata() }, &tensors()).unwrap();
+        let error = block_on(classifier.verify()).unwrap_err().to_string();
+        assert!(error.contains("Noise") && error.contains("more than 0.01"), "{error}");
+    }
+}
+
+#[test]
 fn weights_that_do_not_fit_are_refused_with_the_file_and_the_tensor() {
     let mut shape = tensors();
     shape.get_mut("stem.weight").unwrap().shape = vec![32, 3, 9];

@@ -93,8 +93,65 @@ fn float_tiff(side: u16) -> Vec<u8> {
     bytes
 }
 
+/// A TIFF of 130 bytes that declares 8,000 x 8,000 grey pixels of 8 bits in this compression, in byte order `big` or not.
+fn hollow_tiff(compression: u16, big: bool) -> Vec<u8> {
+    let short = |value: u16| if big { value.to_be_bytes() } else { value.to_le_bytes() };
+    let long = |value: u32| if big { value.to_be_bytes() } else { value.to_le_bytes() };
+    let entries = [
+        (256, 8_000),
+        (257, 8_000),
+        (258, 8),
+        (259, compression),
+        (262, 1),
+        (273, 122),
+        (277, 1),
+        (278, 8_000),
+        (279, 8),
+    ];
+    let mut bytes = [if big { *b"MM" } else { *b"II" }, short(42)].concat();
+    bytes.extend([long(8).as_slice(), &short(entries.len() as u16)].concat());
+    for (tag, value) in entries {
+        bytes.extend([short(tag), short(3)].concat());
+        bytes.extend([long(1).as_slice(), &short(value), &[0, 0]].concat());
+    }
+    bytes.extend([0; 12]);
+    bytes
+}
+
+/// A BMP of 154 bytes that declares 8,000 x 8,000 pixels of `bits` bits in this compression.
+fn hollow_bmp(bits: u16, compression: u32) -> Vec<u8> {
+    let mut bytes = b"BM".to_vec();
+    bytes.extend([154, 0, 54, 40, 8_000, 8_000].map(u32::to_le_bytes).concat());
+    bytes.extend([1, bits].map(u16::to_le_bytes).concat());
+    bytes.extend([compression, 100, 0, 0, 2, 2].map(u32::to_le_bytes).concat());
+    bytes.extend([0; 100]);
+    bytes
+}
+
+/// Files that declare far more pixels than their bytes can hold are refused before a plane is allocated, which takes
+/// 64 MB at least.
+fn hollow_files_take_no_memory() {
+    let mut files = vec![];
+    for big in [false, true] {
+        for (name, compression) in [("none", 1), ("lzw", 5), ("jpeg", 7), ("deflate", 8), ("packbits", 32_773)] {
+            files.push((format!("{name}-{big}.tif"), hollow_tiff(compression, big)));
+        }
+    }
+    for (bits, compression) in [(1, 0), (8, 0), (24, 0), (32, 0), (8, 1), (4, 2)] {
+        files.push((format!("{bits}-{compression}.bmp"), hollow_bmp(bits, compression)));
+    }
+    ALLOCATOR.set_limit(ALLOCATOR.allocated() + (4 << 20)).expect("a limit above what is taken");
+    let errors = files.iter().map(|(name, bytes)| Radiograph::decode(name, bytes).err()).collect::<Vec<_>>();
+    ALLOCATOR.set_limit(LIMIT).expect("the limit as it was");
+    for ((name, _), error) in files.iter().zip(errors) {
+        let error = error.unwrap_or_else(|| panic!("{name} is decoded"));
+        assert!(error.code() == "truncated" && error.to_string().contains("8000 x 8000 pixels cannot"), "{error}");
+    }
+}
+
 #[test]
 fn damaged_files_are_refused_or_decoded_but_never_panic() {
+    hollow_files_take_no_memory();
     let grey = image::GrayImage::from_fn(40, 30, |x, y| image::Luma([(x * 5 + y * 3) as u8]));
     let picture = image::DynamicImage::ImageLuma8(grey);
     for format in [image::ImageFormat::Png, image::ImageFormat::Bmp, image::ImageFormat::Tiff, image::ImageFormat::WebP]

@@ -306,6 +306,125 @@ fn refusals_name_file_and_code() {
     }
 }
 
+/// Where the bits of the first scan of a JPEG file begin.
+fn first_scan(jpeg: &[u8]) -> usize {
+    let header = jpeg.windows(2).position(|pair| pair == [0xFF, 0xDA]).expect("a scan");
+    header + 2 + usize::from(u16::from_be_bytes([jpeg[header + 2], jpeg[header + 3]]))
+}
+
+/// The places of the markers with these codes, from `from` on.
+fn markers(jpeg: &[u8], from: usize, codes: std::ops::RangeInclusive<u8>) -> Vec<usize> {
+    (from..jpeg.len() - 1).filter(|&at| jpeg[at] == 0xFF && codes.contains(&jpeg[at + 1])).collect()
+}
+
+/// Textured JPEG files: name, bytes, whether they have restart markers.
+fn textured_jpegs() -> Vec<(String, Vec<u8>, bool)> {
+    use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+    let (width, height) = (251_usize, 187_usize);
+    let film = (0..width * height * 3).map(|i| ((i % width) * 2 + (i / width) + (i * i) % 5) as u8).collect::<Vec<_>>();
+    let mut files = vec![];
+    for (name, color, sampling) in [
+        ("grey", ColorType::Luma, SamplingFactor::F_1_1),
+        ("colour", ColorType::Rgb, SamplingFactor::F_1_1),
+        ("subsampled", ColorType::Rgb, SamplingFactor::F_2_2),
+    ] {
+        for (progressive, restart) in [(false, 0), (false, 5), (true, 0), (true, 5)] {
+            let mut bytes = Vec::new();
+            let mut encoder = Encoder::new(&mut bytes, 90);
+            encoder.set_sampling_factor(sampling);
+            encoder.set_progressive(progressive);
+            encoder.set_restart_interval(restart);
+            let pixels = &film[..width * height * if color == ColorType::Luma { 1 } else { 3 }];
+            encoder.encode(pixels, width as u16, height as u16, color).expect("the fixture encodes");
+            let kind = if progressive { "progressive" } else { "baseline" };
+            files.push((format!("{name}, {kind}, restart {restart}"), bytes, restart > 0));
+        }
+    }
+    files
+}
+
+#[test]
+fn damaged_jpeg_scans_are_refused() {
+    let end = [0xFF, 0xD9];
+    let refused = |name: &str, bytes: &[u8], codes: &[&str]| {
+        let error = Radiograph::decode(name, bytes).err().unwrap_or_else(|| panic!("{name}: decoded"));
+        assert!(codes.contains(&error.code()) && error.to_string().starts_with(name), "{error}");
+    };
+    for (name, jpeg, restarts) in textured_jpegs() {
+        let scan = first_scan(&jpeg);
+        decode(&jpeg);
+        for part in 1..20 {
+            let at = scan + (jpeg.len() - 2 - scan) * part / 20;
+            let cut = [&jpeg[..at], &end].concat();
+            refused(&format!("{name}, cut at {at}"), &cut, &["truncated", "corrupt"]);
+            refused(&format!("{name}, cut at {at} without an end"), &jpeg[..at], &["truncated", "corrupt"]);
+            let mut zeroed = jpeg.clone();
+            let stop = (at + 512).min(jpeg.len() - 2);
+            zeroed[at..stop].fill(0);
+            refused(&format!("{name}, zeros from {at}"), &zeroed, &["truncated", "corrupt"]);
+        }
+        // Whole scans that are missing.
+        for &next in &markers(&jpeg, scan, 0xDA..=0xDA) {
+            refused(&format!("{name}, scans to {next}"), &[&jpeg[..next], &end].concat(), &["truncated"]);
+        }
+        let extra = [&jpeg[..jpeg.len() - 2], &[0x55, 0x55], &end].concat();
+        refused(&format!("{name}, two bytes more"), &extra, &["corrupt"]);
+        let marks = markers(&jpeg, scan, 0xD0..=0xD7);
+        assert_eq!(marks.len() > 20, restarts, "{name}");
+        for &mark in marks.iter().step_by(7) {
+            let mut wrong = jpeg.clone();
+            wrong[mark + 1] ^= 1;
+            refused(&format!("{name}, wrong restart at {mark}"), &wrong, &["corrupt"]);
+            wrong.drain(mark..mark + 2);
+            refused(&format!("{name}, no restart at {mark}"), &wrong, &["corrupt", "truncated"]);
+        }
+    }
+}
+
+#[test]
+fn harmless_oddities_of_jpeg_are_read() {
+    for (name, jpeg, _) in textured_jpegs() {
+        let whole = decode(&jpeg).pixels;
+        let scan = first_scan(&jpeg);
+        let body = &jpeg[..jpeg.len() - 2];
+        let fill = markers(&jpeg, scan, 0xD0..=0xDA).into_iter().rev().fold(jpeg.clone(), |mut bytes, at| {
+            bytes.splice(at..at, [0xFF, 0xFF]);
+            bytes
+        });
+        let cases = [
+            ("junk behind the end", [&jpeg, b"junk \xFF\xDA\0\0".as_slice()].concat()),
+            ("no end of the image", body.to_vec()),
+            ("fill bytes before markers", fill),
+        ];
+        for (case, bytes) in cases {
+            assert!(decode(&bytes).pixels == whole, "{name}: {case}");
+        }
+    }
+}
+
+#[test]
+fn the_best_run_lengths_are_read() {
+    // PackBits: a run of 128 in two bytes; one strip of 128 x 64 pixels behind the directory.
+    let entries =
+        [(256, 128), (257, 64), (258, 8), (259, 32_773), (262, 1), (273, 122), (277, 1), (278, 64), (279, 128)];
+    let mut tiff = b"II*\0\x08\0\0\0\x09\0".to_vec();
+    for (tag, value) in entries {
+        tiff.extend([tag, 3, 1, 0, value, 0].map(u16::to_le_bytes).concat());
+    }
+    tiff.extend([0; 4]);
+    tiff.extend([129, 77].repeat(64));
+    assert_eq!(decode(&tiff).pixels, [77.0 / 255.0; 128 * 64]);
+    // RLE8 of BMP: a run of 255 in two bytes, then the end of the row.
+    let mut bmp = b"BM".to_vec();
+    bmp.extend([0, 0, 54 + 256 * 4, 40, 255, 64].map(u32::to_le_bytes).concat());
+    bmp.extend([1, 8].map(u16::to_le_bytes).concat());
+    bmp.extend([1, 0, 0, 0, 0, 0].map(u32::to_le_bytes).concat());
+    bmp.extend((0..=255).flat_map(|level| [level, level, level, 0]));
+    bmp.extend([255, 77, 0, 0].repeat(64));
+    bmp.extend([0, 1]);
+    assert_eq!(decode(&bmp).pixels, [77.0 / 255.0; 255 * 64]);
+}
+
 #[test]
 fn rgb_is_not_grey() {
     let image = RgbImage::from_pixel(2, 2, Rgb([10, 20, 40]));

@@ -1,13 +1,16 @@
 //! JPEG by `jpeg-decoder` in its platform-independent build: no run-time choice of SIMD kernels, so every machine gets
 //! the same samples; CMYK comes out as ink, and lossless frames keep up to 16 bits.
 
+use std::io::Read;
+
 use jpeg_decoder::{ColorTransform, Decoder, Error as JpegError, PixelFormat};
 
-use super::{check_size, jpeg12};
+use super::huffman::Fault;
+use super::{check_size, jpeg_scans, jpeg12};
 use crate::Error;
 
 /// Fewest bits that code one 8x8 block: a progressive scan spends at least one on its DC coefficient.
-const MAX_PIXELS_PER_BYTE: u64 = 64 * 8;
+pub(super) const MAX_PIXELS_PER_BYTE: u64 = 64 * 8;
 
 /// What the markers before the first scan say (ITU-T T.81, B.2.2; Adobe APP14: Adobe TN 5116, section 18).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,17 +73,19 @@ pub(super) fn decode(file: &str, bytes: &[u8], rgb: bool) -> Result<Decoded, Err
             reason: format!("{width} x {height} pixels cannot come from {} bytes", bytes.len()),
         });
     }
+    let fault = |fault| match fault {
+        Fault::Truncated => truncated(file),
+        Fault::Corrupt(what) => corrupt(file, what),
+    };
+    // `jpeg-decoder` takes the bits behind a marker for zeros, so it answers for a scan that is cut short.
+    jpeg_scans::check(bytes).map_err(fault)?;
     if header.process == 0xC1 && header.precision == 12 && header.components == 1 {
         let (width, height) = (usize::from(header.width), usize::from(header.height));
-        let samples = jpeg12::decode(bytes, width, height, 12).map_err(|fault| match fault {
-            jpeg12::Fault::Truncated => {
-                Error::Truncated { file: file.into(), reason: "JPEG data stop before the last row".into() }
-            }
-            jpeg12::Fault::Corrupt(what) => corrupt(file, what),
-        })?;
+        let samples = jpeg12::decode(bytes, width, height, 12).map_err(fault)?;
         return Ok(Decoded { header, samples, exif: None });
     }
-    let mut decoder = Decoder::new(bytes);
+    // A file may end with its last scan: all of that is there, and the decoder wants to read the end of the image.
+    let mut decoder = Decoder::new(bytes.chain([0xFF, 0xD9].as_slice()));
     if rgb && header.components == 3 {
         decoder.set_color_transform(ColorTransform::RGB);
     }
@@ -111,6 +116,10 @@ fn rgb_of_ink(ink: &[u8], adobe: bool) -> [u16; 3] {
     [0, 1, 2].map(|i| ((paper(ink[i]) * paper(ink[3]) + 127) / 255) as u16)
 }
 
+fn truncated(file: &str) -> Error {
+    Error::Truncated { file: file.into(), reason: "JPEG data stop before the last row".into() }
+}
+
 fn corrupt(file: &str, reason: &str) -> Error {
     Error::Corrupt { file: file.into(), reason: format!("JPEG: {reason}") }
 }
@@ -121,9 +130,7 @@ fn refusal(file: &str, header: &Header, error: JpegError) -> Error {
             file: file.into(),
             what: format!("JPEG process SOF{} with {} bits ({feature:?})", header.process & 0x0F, header.precision),
         },
-        JpegError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Error::Truncated { file: file.into(), reason: "JPEG data stop before the last row".into() }
-        }
+        JpegError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => truncated(file),
         error => corrupt(file, &error.to_string()),
     }
 }

@@ -3,6 +3,8 @@
 //! Own code, since no Rust crate decodes 12-bit JPEG; it is as plain as the standard's own flow charts. The inverse
 //! transform is the definition (A.3.3) in `f64`, row by column, so every machine gets the same samples.
 
+use super::huffman::{Bits, Code, Fault, codes};
+
 /// cos(k pi / 16), k = 0..=8.
 const COSINE: [f64; 9] = [
     1.0,
@@ -23,15 +25,6 @@ const ZIGZAG: [usize; 64] = [
     47, 55, 62, 63,
 ];
 
-/// Why a stream is not decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// The stream ends, or a marker comes, before the last block.
-    Truncated,
-    /// What contradicts the standard.
-    Corrupt(&'static str),
-}
-
 /// Decodes the samples of a frame of `width` x `height` pixels with `precision` bits, whose header is known to say so.
 pub(super) fn decode(bytes: &[u8], width: usize, height: usize, precision: u8) -> Result<Vec<u16>, Fault> {
     let mut tables = Tables::default();
@@ -47,7 +40,7 @@ pub(super) fn decode(bytes: &[u8], width: usize, height: usize, precision: u8) -
         let segment = rest.get(start + 3..start + 1 + length).ok_or(Fault::Truncated)?;
         rest = &rest[start + 1 + length..];
         match marker {
-            0xC4 => tables.huffman(segment)?,
+            0xC4 => codes(segment, &mut tables.codes)?,
             0xDB => tables.quantisation(segment)?,
             0xDD => {
                 tables.restart =
@@ -66,18 +59,18 @@ pub(super) fn decode(bytes: &[u8], width: usize, height: usize, precision: u8) -
     let (Some(quantiser), Some(dc), Some(ac)) = (quantiser, dc, ac) else {
         return Err(Fault::Corrupt("a table is missing"));
     };
-    let mut bits = Bits { bytes: rest, at: 0, byte: 0, left: 0 };
+    let mut bits = Bits::new(rest);
     let mut samples = vec![0; width * height];
     let (columns, rows) = (width.div_ceil(8), height.div_ceil(8));
     let mut prediction = 0;
     for block in 0..columns * rows {
         if tables.restart > 0 && block > 0 && block % tables.restart == 0 {
-            bits.restart()?;
+            bits.restart(block / tables.restart - 1)?;
             prediction = 0;
         }
-        let coefficients = bits.block(dc, ac, quantiser, &mut prediction)?;
+        let values = coefficients(&mut bits, dc, ac, quantiser, &mut prediction)?;
         let (left, top) = (block % columns * 8, block / columns * 8);
-        for (y, row) in inverse(&coefficients).chunks_exact(8).enumerate().take(height - top) {
+        for (y, row) in inverse(&values).chunks_exact(8).enumerate().take(height - top) {
             for (x, value) in row.iter().enumerate().take(width - left) {
                 let level = value + f64::from(1_u32 << (precision - 1)) + 0.5;
                 let most = f64::from((1_u32 << precision) - 1);
@@ -97,12 +90,6 @@ struct Tables {
     quantiser: usize,
 }
 
-/// A canonical Huffman code: values in order of their codes, and how many codes have 1 to 16 bits.
-struct Code {
-    counts: [u8; 16],
-    values: Vec<u8>,
-}
-
 impl Tables {
     /// T.81, B.2.4.1.
     fn quantisation(&mut self, mut segment: &[u8]) -> Result<(), Fault> {
@@ -117,113 +104,42 @@ impl Tables {
         }
         Ok(())
     }
-
-    /// T.81, B.2.4.2.
-    fn huffman(&mut self, mut segment: &[u8]) -> Result<(), Fault> {
-        while let Some((&kind, rest)) = segment.split_first() {
-            let counts: [u8; 16] = rest.get(..16).and_then(|bytes| bytes.try_into().ok()).ok_or(Fault::Truncated)?;
-            let total = counts.iter().map(|&count| usize::from(count)).sum::<usize>();
-            let values = rest.get(16..16 + total).ok_or(Fault::Truncated)?.to_vec();
-            if kind >> 4 > 1 || kind & 15 > 3 {
-                return Err(Fault::Corrupt("Huffman table"));
-            }
-            self.codes[usize::from((kind >> 4) * 4 + (kind & 15))] = Some(Code { counts, values });
-            segment = &rest[16 + total..];
-        }
-        Ok(())
-    }
 }
 
-struct Bits<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    byte: u8,
-    left: u32,
-}
-
-impl Bits<'_> {
-    /// T.81, F.2.2.5: a zero byte is stuffed behind 0xFF; anything else there is a marker.
-    fn bit(&mut self) -> Result<i32, Fault> {
-        if self.left == 0 {
-            self.byte = *self.bytes.get(self.at).ok_or(Fault::Truncated)?;
-            self.at += 1;
-            if self.byte == 0xFF {
-                if self.bytes.get(self.at) != Some(&0) {
-                    return Err(Fault::Truncated);
-                }
-                self.at += 1;
-            }
-            self.left = 8;
-        }
-        self.left -= 1;
-        Ok(i32::from(self.byte >> self.left & 1))
+/// One block of dequantised coefficients (T.81, F.2.2.1 and F.2.2.2).
+fn coefficients(
+    bits: &mut Bits,
+    dc: &Code,
+    ac: &Code,
+    quantiser: &[i32; 64],
+    prediction: &mut i32,
+) -> Result<[f64; 64], Fault> {
+    let mut block = [0.0; 64];
+    let size = bits.symbol(dc)?;
+    // 12-bit samples need at most 15 (table F.1), and the sum stays a 16-bit number.
+    if size > 15 {
+        return Err(Fault::Corrupt("DC size"));
     }
-
-    /// T.81, F.2.2.3.
-    fn symbol(&mut self, code: &Code) -> Result<u8, Fault> {
-        let (mut word, mut first, mut index) = (0_i32, 0_i32, 0_usize);
-        for &count in &code.counts {
-            word |= self.bit()?;
-            if word - first < i32::from(count) {
-                let place = index + usize::try_from(word - first).map_err(|_| Fault::Corrupt("Huffman code"))?;
-                return code.values.get(place).copied().ok_or(Fault::Corrupt("Huffman code"));
-            }
-            index += usize::from(count);
-            first = (first + i32::from(count)) << 1;
-            word <<= 1;
-        }
-        Err(Fault::Corrupt("Huffman code"))
+    *prediction += bits.number(size)?;
+    if prediction.abs() > 0xFFFF {
+        return Err(Fault::Corrupt("DC value"));
     }
-
-    /// A number of `size` bits, the upper half positive (T.81, F.2.2.1, EXTEND).
-    fn number(&mut self, size: u8) -> Result<i32, Fault> {
-        let mut value = 0;
-        for _ in 0..size {
-            value = value << 1 | self.bit()?;
+    block[0] = f64::from(*prediction) * f64::from(quantiser[0]);
+    let mut k = 1;
+    while k < 64 {
+        let symbol = bits.symbol(ac)?;
+        let (run, size) = (usize::from(symbol >> 4), symbol & 15);
+        if size == 0 && run < 15 {
+            break;
         }
-        Ok(if size > 0 && value < 1 << (size - 1) { value - (1 << size) + 1 } else { value })
+        k += run;
+        if k > 63 {
+            return Err(Fault::Corrupt("AC run"));
+        }
+        block[ZIGZAG[k]] = f64::from(bits.number(size)?) * f64::from(quantiser[k]);
+        k += 1;
     }
-
-    /// One block of dequantised coefficients (T.81, F.2.2.1 and F.2.2.2).
-    fn block(&mut self, dc: &Code, ac: &Code, quantiser: &[i32; 64], prediction: &mut i32) -> Result<[f64; 64], Fault> {
-        let mut block = [0.0; 64];
-        let size = self.symbol(dc)?;
-        // 12-bit samples need at most 15 (table F.1), and the sum stays a 16-bit number.
-        if size > 15 {
-            return Err(Fault::Corrupt("DC size"));
-        }
-        *prediction += self.number(size)?;
-        if prediction.abs() > 0xFFFF {
-            return Err(Fault::Corrupt("DC value"));
-        }
-        block[0] = f64::from(*prediction) * f64::from(quantiser[0]);
-        let mut k = 1;
-        while k < 64 {
-            let symbol = self.symbol(ac)?;
-            let (run, size) = (usize::from(symbol >> 4), symbol & 15);
-            if size == 0 && run < 15 {
-                break;
-            }
-            k += run;
-            if k > 63 {
-                return Err(Fault::Corrupt("AC run"));
-            }
-            block[ZIGZAG[k]] = f64::from(self.number(size)?) * f64::from(quantiser[k]);
-            k += 1;
-        }
-        Ok(block)
-    }
-
-    /// Steps over a restart marker (T.81, F.2.1.3.1).
-    fn restart(&mut self) -> Result<(), Fault> {
-        self.left = 0;
-        match self.bytes.get(self.at..self.at + 2) {
-            Some(&[0xFF, 0xD0..=0xD7]) => self.at += 2,
-            Some(_) => return Err(Fault::Corrupt("no restart marker")),
-            None => return Err(Fault::Truncated),
-        }
-        Ok(())
-    }
+    Ok(block)
 }
 
 /// The inverse transform (T.81, A.3.3), first along the rows, then along the columns.

@@ -5,8 +5,10 @@
 
 #[cfg(feature = "dicom")]
 mod dicom;
+mod huffman;
 mod jpeg;
 mod jpeg12;
+mod jpeg_scans;
 pub mod polarity;
 mod provenance;
 mod raster;

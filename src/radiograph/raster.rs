@@ -8,8 +8,19 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, Imag
 use super::{MAX_PIXELS, Provenance, Radiograph, check_size, jpeg};
 use crate::Error;
 
-/// Deflate packs at most 1,032 bytes into one (RFC 1951: 258 bytes in two bits); a 1-bit PNG has 8 pixels in a byte.
-const MAX_PNG_PIXELS_PER_BYTE: u64 = 1_032 * 8;
+/// Most bytes that deflate packs into one (RFC 1951, 3.2.5: 258 bytes in two bits).
+const DEFLATE: u64 = 1_032;
+
+/// Most bytes that TIFF's LZW packs into one (TIFF 6.0, section 13): in 12 bits a string of the table, which is at most
+/// one byte longer than the one before it, with 4,096 - 258 of them.
+const LZW: u64 = u64::div_ceil((4_096 - 258 + 1) * 8, 12);
+
+/// Most bytes that PackBits packs into one (TIFF 6.0, section 9: 128 in two).
+const PACK_BITS: u64 = 64;
+
+/// Most pixels that the run-length codes of BMP pack into one byte, rounded up (BITMAPINFOHEADER, "Bitmap
+/// Compression": 255 in two). A file that skips most of its pixels is none of a film.
+const BMP_RUN: u64 = 128;
 
 /// Luma weights in thousandths, ITU-R BT.601-7 section 2.5.1. They sum to 1,000, so equal R, G, B keep their value exactly.
 const LUMA: [u64; 3] = [299, 587, 114];
@@ -49,16 +60,16 @@ fn decode_with_image(file: &str, bytes: &[u8], format: ImageFormat) -> Result<Ra
     let mut decoder = reader.into_decoder().map_err(refuse)?;
     let (width, height) = decoder.dimensions();
     check_size(file, width.into(), height.into())?;
-    let pixels = u64::from(width) * u64::from(height);
-    if format == ImageFormat::Png && pixels > MAX_PNG_PIXELS_PER_BYTE * bytes.len() as u64 {
-        let reason = format!("{width} x {height} pixels cannot come from {} bytes", bytes.len());
-        return Err(Error::Truncated { file: file.into(), reason });
-    }
     let color = decoder.color_type();
     if matches!(color, ColorType::Rgb32F | ColorType::Rgba32F) {
         // Their range is not defined. Refused before they are read: they take twice the memory of 16-bit samples.
         let what = format!("{} with {color:?} samples", format.to_mime_type());
         return Err(Error::UnsupportedImage { file: file.into(), what });
+    }
+    let bits = decoder.original_color_type().bits_per_pixel();
+    if bytes_needed(format, bytes, width.into(), height.into(), bits.into()) > bytes.len() as u64 {
+        let reason = format!("{width} x {height} pixels cannot come from {} bytes", bytes.len());
+        return Err(Error::Truncated { file: file.into(), reason });
     }
     let orientation = decoder.orientation().map_err(refuse)?;
     let image = DynamicImage::from_decoder(decoder).map_err(refuse)?;
@@ -78,6 +89,71 @@ fn decode_with_image(file: &str, bytes: &[u8], format: ImageFormat) -> Result<Ra
         ..Provenance::default()
     };
     Ok(oriented(plane, width as usize, height as usize, orientation, provenance))
+}
+
+/// Fewest bytes of a file that can hold so many pixels of `bits` bits: exact where they are not compressed, else by
+/// the best that the compression can do. Nothing is asked of what has no such best: lossless WebP codes an image of one
+/// colour in no bits at all, and lossy WebP, fax, Zstandard and the like come close to that.
+fn bytes_needed(format: ImageFormat, bytes: &[u8], width: u64, height: u64, bits: u64) -> u64 {
+    match format {
+        // The decoder has widened 1, 2 and 4 bits.
+        ImageFormat::Png => (width * height).div_ceil(8 * DEFLATE),
+        ImageFormat::Bmp => bmp_bytes_needed(bytes, width, height).unwrap_or(0),
+        ImageFormat::Tiff => {
+            let samples = (width * bits).div_ceil(8) * height;
+            // Values of the tag Compression (TIFF 6.0, sections 8 and 22; Adobe's technical notes for deflate).
+            match tiff_compression(bytes) {
+                Some(1) => samples,
+                Some(5) => samples.div_ceil(LZW),
+                Some(7) => (width * height).div_ceil(jpeg::MAX_PIXELS_PER_BYTE),
+                Some(8 | 32_946) => samples.div_ceil(DEFLATE),
+                Some(32_773) => samples.div_ceil(PACK_BITS),
+                _ => 0,
+            }
+        }
+        _ => 0,
+    }
+}
+
+/// Up to the last byte of the last row (BITMAPFILEHEADER, BITMAPCOREHEADER and BITMAPINFOHEADER): rows are padded to
+/// four bytes.
+fn bmp_bytes_needed(bytes: &[u8], width: u64, height: u64) -> Option<u64> {
+    let short = |at: usize| Some(u64::from(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?)));
+    let long = |at: usize| Some(u64::from(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?)));
+    let (start, core) = (long(10)?, long(14)? == 12);
+    let (bits, compression) = if core { (short(24)?, 0) } else { (short(28)?, long(30)?) };
+    match compression {
+        // BI_RLE8 and BI_RLE4.
+        1 | 2 => Some((width * height).div_ceil(BMP_RUN)),
+        // BI_RGB and BI_BITFIELDS.
+        0 | 3 => Some(start + (height - 1) * (width * bits).div_ceil(32) * 4 + (width * bits).div_ceil(8)),
+        _ => None,
+    }
+}
+
+/// The tag Compression of the first image of a TIFF or BigTIFF file; 1, none, if it is not there (TIFF 6.0, section 2
+/// and tag 259).
+fn tiff_compression(bytes: &[u8]) -> Option<u64> {
+    let little = bytes.starts_with(b"II");
+    let number = |at: usize, size: usize| {
+        let number = bytes.get(at..at.checked_add(size)?)?.iter();
+        let join = |sum: u64, &byte: &u8| sum << 8 | u64::from(byte);
+        Some(if little { number.rev().fold(0, join) } else { number.fold(0, join) })
+    };
+    let big = number(2, 2)? == 43;
+    // Where the place of the directory stands; sizes of a place, of the number of entries and of an entry.
+    let (at, place, count, size) = if big { (8, 8, 8, 20) } else { (4, 4, 2, 12) };
+    let directory = usize::try_from(number(at, place)?).ok()?;
+    let entries = directory.checked_add(count)?;
+    // In order of their tags, and at most 65,536 since no tag comes twice.
+    for entry in 0..number(directory, count)?.min(1 << 16) as usize {
+        let at = entries.checked_add(entry * size)?;
+        if number(at, 2)? == 259 {
+            // LONG or SHORT.
+            return number(at + 4 + place, if number(at + 2, 2)? == 4 { 4 } else { 2 });
+        }
+    }
+    Some(1)
 }
 
 /// Grey values with the mean chroma of what they came from.
