@@ -265,7 +265,7 @@ pub enum Part {
     Train,
     /// The films that choices were made on
     Val,
-    /// The films that nothing was chosen on
+    /// The films that figures are measured on
     Test,
     /// Every film
     All,
