@@ -1,6 +1,7 @@
 // Many films: every way to bring them, a list that fills as it goes, files to take away, and a page that stays quick.
 
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -333,7 +334,8 @@ test(`${MANY} films: bounded memory, bounded rows, no long task`, async (context
   const pool = films().slice(0, 100).map(({ file }) => readFileSync(file));
   if (pool.length === 0) context.diagnostic(missing(NO_DATA).replace('skipped', 'drawn films only'));
   // Every other one as large as films are: a file of 1 MB, and as much again as a picture.
-  const noise = png(1024, 1024, (x, y) => (Math.imul(x * 1024 + y, 0x9e3779b1) >>> 17) & 255);
+  const greys = randomBytes(1024 * 1024); // Noise, which nothing makes smaller.
+  const noise = png(1024, 1024, (x, y) => greys[1024 * y + x] ?? 0);
   const folder = mkdtempSync(path.join(tmpdir(), 'deepbreath-many-'));
   // Without an origin, the frame has a process of its own; a browser that does otherwise counts it with the page.
   const machine = await browser.newBrowserCDPSession();
