@@ -1,6 +1,7 @@
 // Many films: every way to bring them, a list that fills as it goes, files to take away, and a page that stays quick.
 
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -15,6 +16,7 @@ import { becomes, launch, missing, phantom, png, serve, settled, SOURCES } from 
 const MANY = Number(process.env.DEEPBREATH_MANY_FILMS ?? 500);
 const LARGEST_TASK = 50; // milliseconds of processor time on a main thread
 const LARGEST_GROWTH = 24e6; // bytes of the page's heap, from the first tenth to the end
+const LARGEST_RESIDENT_GROWTH = 128e6; // bytes of its processes, workers and buffers included, meanwhile
 
 /** @type {Awaited<ReturnType<typeof serve>>} */
 let site;
@@ -331,13 +333,17 @@ test(`${MANY} films: bounded memory, bounded rows, no long task`, async (context
   app = await openApp(page, site.url);
   const pool = films().slice(0, 100).map(({ file }) => readFileSync(file));
   if (pool.length === 0) context.diagnostic(missing(NO_DATA).replace('skipped', 'drawn films only'));
+  // Every other one as large as films are: a file of 1 MB, and as much again as a picture.
+  const greys = randomBytes(1024 * 1024); // Noise, which nothing makes smaller.
+  const noise = png(1024, 1024, (x, y) => greys[1024 * y + x] ?? 0);
   const folder = mkdtempSync(path.join(tmpdir(), 'deepbreath-many-'));
   // Without an origin, the frame has a process of its own; a browser that does otherwise counts it with the page.
+  const machine = await browser.newBrowserCDPSession();
   const client = await page.context().newCDPSession(app).catch(() => page.context().newCDPSession(page));
   try {
     const files = Array.from({ length: MANY }, (_, index) => {
       const file = path.join(folder, `film-${String(index).padStart(4, '0')}`);
-      writeFileSync(file, pool[index % pool.length] ?? phantom());
+      writeFileSync(file, (index % 2 && pool[index % pool.length]) || noise);
       return file;
     });
     const heap = async () => {
@@ -345,30 +351,42 @@ test(`${MANY} films: bounded memory, bounded rows, no long task`, async (context
       const { metrics } = await client.send('Performance.getMetrics');
       return metrics.find(({ name }) => name === 'JSHeapUsedSize')?.value ?? NaN;
     };
+    /** What the heap leaves out: buffers, and the memory of the workers. */
+    const resident = async () => {
+      const { processInfo } = await machine.send('SystemInfo.getProcessInfo');
+      return processInfo.filter(({ type }) => type === 'renderer').reduce((sum, { id }) => sum + residentBytes(id), 0);
+    };
     await client.send('Performance.enable');
     await browser.startTracing(page, { categories: ['toplevel'] });
     await app.locator('#file').setInputFiles(files);
     const tenth = Math.floor(MANY / 10);
     await app.waitForFunction((count) => Number.parseInt(document.getElementById('progress-text')?.textContent ?? '0') >= count, tenth, { timeout: 600_000 });
-    const early = await heap();
+    const [early, earlyResident] = [await heap(), await resident()];
     const rows = [];
     while (!await app.locator('#progress-bar').evaluate((bar) => /** @type {HTMLElement} */ (bar).hidden)) {
       rows.push(await app.locator('#table-body tr').count());
       await app.locator('#rows').evaluate((scroller) => (scroller.scrollTop = (scroller.scrollTop + 900) % scroller.scrollHeight));
       await page.waitForTimeout(500);
     }
-    const late = await heap();
+    const [late, lateResident] = [await heap(), await resident()];
     assert.equal(await text(app, '#progress-text'), `${MANY} read`);
     assert.ok(Math.max(...rows) < 60, `${Math.max(...rows)} rows in the document`);
     assert.ok(late - early < LARGEST_GROWTH, `the heap grew from ${early} to ${late} bytes`);
+    assert.ok(lateResident - earlyResident < LARGEST_RESIDENT_GROWTH, `the processes grew from ${earlyResident} to ${lateResident} bytes`);
     const longest = Math.max(...mainThreadTasks(await browser.stopTracing()));
-    context.diagnostic(`heap ${(early / 1e6).toFixed(1)} MB at ${tenth}, ${(late / 1e6).toFixed(1)} MB at ${MANY}; longest task ${longest.toFixed(1)} ms`);
+    context.diagnostic(`heap ${(early / 1e6).toFixed(1)} MB at ${tenth}, ${(late / 1e6).toFixed(1)} MB at ${MANY}; resident ${(earlyResident / 1e6).toFixed(1)} MB, then ${(lateResident / 1e6).toFixed(1)} MB; longest task ${longest.toFixed(1)} ms`);
     assert.ok(longest > 0.1 && longest <= LARGEST_TASK, `the longest task took ${longest} ms`);
   } finally {
     rmSync(folder, { recursive: true });
     await page.close();
   }
 });
+
+/** Memory of a process that is its own, in bytes (Linux only; nothing elsewhere). @param {number} id */
+function residentBytes(id) {
+  const status = process.platform === 'linux' ? readFileSync(`/proc/${id}/status`, 'utf8') : '';
+  return 1024 * Number(/^RssAnon:\s+(\d+)/m.exec(status)?.[1] ?? 0);
+}
 
 /**
  * Processor time of each task of the pages' main threads, in milliseconds: unlike its duration, it does not depend on what
