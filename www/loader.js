@@ -19,6 +19,8 @@ import { blobModule, Workers } from './loader/workers.js';
 const WEIGHTS = 'generated/weights/deepbreath.safetensors';
 /** Another network for the shortcut lab: loaded where it is asked for in the address, or was before. */
 const TUTORIAL = 'generated/weights/tutorial.safetensors';
+/** How long the service worker is waited for, in ms: without it the page works as well, but not without a network. */
+const SERVICE_WORKER_LIMIT = 30_000;
 /** Folder of the catalogues; the application has the English one. */
 const WORDS = 'app/words/';
 
@@ -177,7 +179,10 @@ async function main() {
   if (!globalThis.isSecureContext || !globalThis.WebAssembly) {
     throw new DeepbreathError('insecure', 'This page needs WebAssembly and a secure address: https, or http://localhost.');
   }
-  const registered = navigator.serviceWorker?.register('sw.js').catch(() => undefined);
+  const registered = Promise.race([
+    navigator.serviceWorker?.register('sw.js').catch(() => undefined),
+    new Promise((resolve) => { setTimeout(resolve, SERVICE_WORKER_LIMIT); }),
+  ]);
   const assets = await Assets.open(network);
   // Without a service worker between, the list has just come from the server.
   const outdated = navigator.serviceWorker?.controller ? assets.outdated() : false;
