@@ -43,11 +43,11 @@ pub struct Calibration {
 
 /// Bias-corrected temperature scaling (Alexandari, Kundaje and Shrikumar 2020, "Maximum likelihood with bias-corrected
 /// calibration is hard-to-beat at label shift adaptation"): the `T` and offsets `b` that minimise the weighted mean
-/// negative log likelihood of `softmax((logits + b) / T)`, up to a penalty of [`OFFSET_PENALTY`] on `b / T`.
+/// negative log likelihood of `softmax((logits + b) / T)`, up to a small penalty on `b / T`.
 ///
 /// `weights` says how much each film counts; with every label at the same total, the probabilities are those where each
 /// finding is as frequent as the others. The loss is convex in `1 / T` and `b / T` (a softmax regression of few
-/// parameters), so that searching one after the other, [`TEMPERATURES`] and `b / T` within [`LARGEST_OFFSET`], finds it.
+/// parameters), so that searching one after the other, [`TEMPERATURES`] and `b / T`, finds it.
 ///
 /// # Errors
 /// For no films, another number of weights, or logits that are missing or not finite (names the film).
