@@ -22,8 +22,13 @@ pub enum Error {
         /// The limit, in bytes.
         limit: u64,
     },
-    /// The image declares more pixels than [`crate::radiograph::MAX_PIXELS`].
-    #[error("{file}: {width} x {height} pixels, more than the limit of {limit}. Scale the image down first")]
+    /// The image declares more pixels than [`crate::radiograph::MAX_PIXELS`], or a side longer than
+    /// [`crate::radiograph::MAX_SIDE`].
+    #[error(
+        "{file}: {width} x {height} pixels, more than the limit of {limit} in all or {side} on a side. Scale the image down \
+         first",
+        side = crate::radiograph::MAX_SIDE
+    )]
     TooManyPixels {
         /// Name of the input.
         file: String,
@@ -31,7 +36,7 @@ pub enum Error {
         width: u64,
         /// Declared rows.
         height: u64,
-        /// The limit, in pixels.
+        /// The limit of all pixels together.
         limit: u64,
     },
     /// The bytes are in no format that is read here.

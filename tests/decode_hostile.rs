@@ -7,13 +7,18 @@
 mod data;
 #[path = "common/made.rs"]
 mod made;
+#[path = "common/sized.rs"]
+mod sized;
 
 use std::alloc::System;
 use std::io::Cursor;
 
 use cap::Cap;
 use deepbreath::Radiograph;
+use deepbreath::preprocess::ModelInput;
+use deepbreath::radiograph::{MAX_PIXELS, MAX_SIDE, Provenance};
 use made::{EXPLICIT, element, file, image, short, words};
+use sized::sized;
 
 /// An allocation beyond this fails, which aborts the test: the largest plane that is allowed, 64 megapixels, in the
 /// decoder's samples (up to 8 bytes) and as grey values (4 bytes), and room for the decoder's own.
@@ -32,7 +37,7 @@ impl Random {
     }
 }
 
-/// Decodes `count` damaged forms: cut short, or with 1 to 4 bytes changed, half of them within the first `head` bytes,
+/// Decodes and preprocesses `count` damaged forms: cut short, or with 1 to 4 bytes changed, half of them within the first `head` bytes,
 /// where the structure is. Returns how many were refused.
 fn damage(name: &str, bytes: &[u8], head: usize, count: usize) -> usize {
     let mut random = Random(bytes.len() as u64);
@@ -53,6 +58,8 @@ fn damage(name: &str, bytes: &[u8], head: usize, count: usize) -> usize {
             Ok(film) => {
                 assert_eq!(film.pixels.len(), film.width * film.height, "{name}, damage {i}");
                 assert!(film.pixels.iter().all(|value| (0.0..=1.0).contains(value)), "{name}, damage {i}");
+                let input = ModelInput::from_radiograph(&film);
+                assert!(input.values.iter().all(|value| value.is_finite()), "{name}, damage {i}");
             }
             Err(error) => {
                 assert!(error.to_string().starts_with(name), "{error}");
@@ -128,10 +135,43 @@ fn hollow_bmp(bits: u16, compression: u32) -> Vec<u8> {
     bytes
 }
 
+/// A PNG of 10 KB that declares 8,000 x 8,000 pixels of four 16-bit samples: 512 MB.
+fn hollow_png() -> Vec<u8> {
+    let mut random = Random(1);
+    let noise = image::ImageBuffer::from_fn(40, 30, |_, _| image::Rgba([(); 4].map(|()| random.below(1 << 16) as u16)));
+    let mut bytes = Cursor::new(Vec::new());
+    let format = image::ImageFormat::Png;
+    image::DynamicImage::ImageRgba16(noise).write_to(&mut bytes, format).expect("the fixture encodes");
+    sized(bytes.into_inner(), 8_000, 8_000)
+}
+
+/// A DICOM file that declares 8,000 x 8,000 pixels of 16 bits in a JPEG-LS image of a few bytes.
+fn hollow_jpeg_ls() -> Vec<u8> {
+    let frame: &[u8] =
+        b"\xFF\xD8\xFF\xF7\0\x0B\x10\x1F\x40\x1F\x40\x01\x01\x11\0\xFF\xDA\0\x08\x01\x01\0\0\0\0\xFF\x7F\xFF\xD9";
+    // An empty offset table, the frame, the end (PS3.5, A.4).
+    let items = [(0xE000_u16, &frame[..0]), (0xE000, frame), (0xE0DD, &frame[..0])].map(|(tag, bytes)| {
+        let head = [0xFFFE, tag, (bytes.len() + bytes.len() % 2) as u16, 0].map(u16::to_le_bytes).concat();
+        [head, bytes.to_vec(), vec![0; bytes.len() % 2]].concat()
+    });
+    let mut pixels = element(0x7FE0, 0x10, "OB", &items.concat());
+    pixels[8..12].fill(0xFF);
+    file("1.2.840.10008.1.2.4.80", &[image("MONOCHROME2", 8_000, 8_000), vec![pixels]].concat())
+}
+
+/// The longest films that are read reach the network's size within the limit.
+fn the_longest_films_are_preprocessed() {
+    for (width, height) in [(MAX_SIDE, MAX_PIXELS / MAX_SIDE), (MAX_PIXELS / MAX_SIDE, MAX_SIDE), (1, MAX_SIDE)] {
+        let pixels = vec![0.5; width * height];
+        let film = Radiograph { width, height, pixels, provenance: Provenance::default() };
+        assert!(ModelInput::from_radiograph(&film).blank, "{width} x {height}");
+    }
+}
+
 /// Files that declare far more pixels than their bytes can hold are refused before a plane is allocated, which takes
 /// 64 MB at least.
 fn hollow_files_take_no_memory() {
-    let mut files = vec![];
+    let mut files = vec![("rgba.png".into(), hollow_png()), ("jpegls.dcm".into(), hollow_jpeg_ls())];
     for big in [false, true] {
         for (name, compression) in [("none", 1), ("lzw", 5), ("jpeg", 7), ("deflate", 8), ("packbits", 32_773)] {
             files.push((format!("{name}-{big}.tif"), hollow_tiff(compression, big)));
@@ -152,6 +192,7 @@ fn hollow_files_take_no_memory() {
 #[test]
 fn damaged_files_are_refused_or_decoded_but_never_panic() {
     hollow_files_take_no_memory();
+    the_longest_films_are_preprocessed();
     let grey = image::GrayImage::from_fn(40, 30, |x, y| image::Luma([(x * 5 + y * 3) as u8]));
     let picture = image::DynamicImage::ImageLuma8(grey);
     for format in [image::ImageFormat::Png, image::ImageFormat::Bmp, image::ImageFormat::Tiff, image::ImageFormat::WebP]

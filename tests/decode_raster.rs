@@ -1,9 +1,13 @@
 //! Raster formats: every stored form of one small picture decodes to the values that it was made from.
 
+#[path = "common/sized.rs"]
+mod sized;
+
 use std::io::Cursor;
 
 use deepbreath::Radiograph;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba};
+use sized::sized;
 
 const WIDTH: u32 = 7;
 const HEIGHT: u32 = 5;
@@ -260,24 +264,11 @@ fn exif_orientation_is_applied() {
     assert_eq!((film.provenance.orientation, film.width, film.height), (6, HEIGHT as usize, WIDTH as usize));
 }
 
-/// CRC-32 of PNG chunks (PNG specification, annex D).
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { 0xEDB8_8320 ^ (crc >> 1) } else { crc >> 1 })
-    })
-}
-
 #[test]
 fn refusals_name_file_and_code() {
     let png = encode(&DynamicImage::ImageLuma8(grey()), ImageFormat::Png);
-    let mut huge = png.clone();
-    huge[16..24].copy_from_slice(&[0, 0, 0x40, 0, 0, 0, 0x40, 0]); // 16,384 x 16,384
-    let crc = crc32(&huge[12..29]);
-    huge[29..33].copy_from_slice(&crc.to_be_bytes());
-    let mut hollow = png.clone();
-    hollow[16..24].copy_from_slice(&[0, 0, 0x1F, 0x40, 0, 0, 0x1F, 0x40]); // 8,000 x 8,000
-    let crc = crc32(&hollow[12..29]);
-    hollow[29..33].copy_from_slice(&crc.to_be_bytes());
+    let thread = |length| encode(&DynamicImage::new_luma8(1, length), ImageFormat::Png);
+    assert_eq!(decode(&thread(65_535)).height, 65_535);
     let mut jpeg = Vec::new();
     let encoder = jpeg_encoder::Encoder::new(&mut jpeg, 90);
     encoder.encode(&[90; 64 * 64], 64, 64, jpeg_encoder::ColorType::Luma).expect("jpeg");
@@ -286,18 +277,24 @@ fn refusals_name_file_and_code() {
     wide[sof + 5..sof + 9].copy_from_slice(&[0xFF; 4]);
     let mut flat = jpeg.clone();
     flat[sof + 5..sof + 9].copy_from_slice(&[0x1F, 0x40, 0x1F, 0x40]);
-    let cases: [(&str, Vec<u8>, &str); 11] = [
+    // JPEG-LS: a frame of 8 x 8 pixels, the header of its scan, and some bits.
+    let mut jls = b"\xFF\xD8\xFF\xF7\0\x0B\x08\0\x08\0\x08\x01\x01\x11\0".to_vec();
+    jls.extend(b"\xFF\xDA\0\x08\x01\x01\0\0\0\0\x55\x55\xFF\xD9");
+    let cases: [(&str, Vec<u8>, &str); 14] = [
         ("nothing", vec![], "empty"),
         ("text", b"hello, world".to_vec(), "unknown-format"),
         ("gif", b"GIF89a\x01\0\x01\0\0\0\0;".to_vec(), "unknown-format"),
         ("large", vec![0; deepbreath::radiograph::MAX_FILE_BYTES + 1], "file-too-large"),
         ("png, half", png[..png.len() / 2].to_vec(), "truncated"),
-        ("png, huge", huge, "too-many-pixels"),
-        ("png, hollow", hollow, "truncated"),
+        ("png, huge", sized(png.clone(), 16_384, 16_384), "too-many-pixels"),
+        ("png, long", thread(65_536), "too-many-pixels"),
+        ("png, wide", sized(png.clone(), 64_000_000, 1), "too-many-pixels"),
+        ("png, hollow", sized(png, 8_000, 8_000), "truncated"),
         ("jpeg, half", jpeg[..jpeg.len() - 20].to_vec(), "truncated"),
         ("jpeg, head", jpeg[..20].to_vec(), "truncated"),
         ("jpeg, huge", wide, "too-many-pixels"),
         ("jpeg, hollow", flat, "truncated"),
+        ("jpeg-ls", jls, "unsupported-image"),
     ];
     for (name, bytes, code) in cases {
         let error = Radiograph::decode(name, &bytes).expect_err(name);

@@ -15,7 +15,7 @@ pub(super) const MAX_PIXELS_PER_BYTE: u64 = 64 * 8;
 /// What the markers before the first scan say (ITU-T T.81, B.2.2; Adobe APP14: Adobe TN 5116, section 18).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
-    /// Low byte of the SOF marker: 0xC0 baseline, 0xC1 extended, 0xC2 progressive, 0xC3 lossless.
+    /// Low byte of the SOF marker: 0xC0 baseline, 0xC1 extended, 0xC2 progressive, 0xC3 lossless, 0xF7 JPEG-LS.
     pub(super) process: u8,
     /// Bits of one sample.
     pub(super) precision: u8,
@@ -65,6 +65,10 @@ pub(super) fn header(file: &str, bytes: &[u8]) -> Result<Header, Error> {
 /// JFIF and Adobe segments say, or RGB without a look at them if `rgb`.
 pub(super) fn decode(file: &str, bytes: &[u8], rgb: bool) -> Result<Decoded, Error> {
     let mut header = header(file, bytes)?;
+    if header.process == 0xF7 {
+        let what = "JPEG-LS outside DICOM's JPEG-LS transfer syntaxes".into();
+        return Err(Error::UnsupportedImage { file: file.into(), what });
+    }
     let (width, height) = (u64::from(header.width), u64::from(header.height));
     check_size(file, width, height)?;
     if width * height > MAX_PIXELS_PER_BYTE * bytes.len() as u64 && header.process != 0xC3 {

@@ -23,6 +23,10 @@ pub const MAX_FILE_BYTES: usize = 64 << 20;
 /// Most pixels of one image: 64 megapixels, three times the largest flat-panel detectors.
 pub const MAX_PIXELS: usize = 64_000_000;
 
+/// Most pixels of one side: the most that JPEG and DICOM can say. Preprocessing narrows a film column by column, so a plane
+/// of few pixels that is next to nothing but height would take gigabytes.
+pub const MAX_SIDE: usize = 65_535;
+
 /// A decoded image: one grey plane and where it came from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Radiograph {
@@ -89,7 +93,7 @@ fn check_size(file: &str, width: u64, height: u64) -> Result<(), Error> {
         return Err(Error::Corrupt { file: file.into(), reason: format!("{width} x {height} pixels") });
     }
     match width.checked_mul(height) {
-        Some(pixels) if pixels <= MAX_PIXELS as u64 => Ok(()),
+        Some(pixels) if pixels <= MAX_PIXELS as u64 && width.max(height) <= MAX_SIDE as u64 => Ok(()),
         _ => Err(Error::TooManyPixels { file: file.into(), width, height, limit: MAX_PIXELS as u64 }),
     }
 }

@@ -96,8 +96,7 @@ fn decode_with_image(file: &str, bytes: &[u8], format: ImageFormat) -> Result<Ra
 /// colour in no bits at all, and lossy WebP, fax, Zstandard and the like come close to that.
 fn bytes_needed(format: ImageFormat, bytes: &[u8], width: u64, height: u64, bits: u64) -> u64 {
     match format {
-        // The decoder has widened 1, 2 and 4 bits.
-        ImageFormat::Png => (width * height).div_ceil(8 * DEFLATE),
+        ImageFormat::Png => ((width * png_bits(bytes)).div_ceil(8) * height).div_ceil(DEFLATE),
         ImageFormat::Bmp => bmp_bytes_needed(bytes, width, height).unwrap_or(0),
         ImageFormat::Tiff => {
             let samples = (width * bits).div_ceil(8) * height;
@@ -113,6 +112,13 @@ fn bytes_needed(format: ImageFormat, bytes: &[u8], width: u64, height: u64, bits
         }
         _ => 0,
     }
+}
+
+/// Bits of a pixel as IHDR gives them (PNG specification, 11.2.1), since the decoder widens palettes and fewer than 8 bits:
+/// the depth times the samples of the colour type.
+fn png_bits(bytes: &[u8]) -> u64 {
+    let [depth, colour] = [24, 25].map(|at| bytes.get(at).copied().unwrap_or_default());
+    u64::from(depth) * [1, 1, 3, 1, 2, 1, 4].get(usize::from(colour)).copied().unwrap_or(1)
 }
 
 /// Up to the last byte of the last row (BITMAPFILEHEADER, BITMAPCOREHEADER and BITMAPINFOHEADER): rows are padded to

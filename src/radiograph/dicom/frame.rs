@@ -8,6 +8,9 @@ use super::rle;
 use crate::Error;
 use crate::radiograph::{check_size, jpeg};
 
+/// Most pixels that one bit of JPEG-LS codes: the longest run, which ends with its row (ITU-T T.87, A.7.1.2: J[31] = 15).
+const JPEG_LS_RUN: u16 = 1 << 15;
+
 /// How samples are stored (PS3.3, C.7.6.3.1).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
@@ -202,6 +205,11 @@ fn encapsulated(file: &str, transfer_syntax: &str, layout: &Layout, frame: &[u8]
             let ybr = raw_colour(file, layout)?;
             let header = jpeg::header(file, frame)?;
             check_geometry(file, layout, header.width.into(), header.height.into(), header.components.into())?;
+            if u64::from(layout.rows) * u64::from(layout.columns.div_ceil(JPEG_LS_RUN)) > 8 * frame.len() as u64 {
+                let pixels = format!("{} x {} pixels", layout.columns, layout.rows);
+                let reason = format!("{pixels} cannot come from {} bytes", frame.len());
+                return Err(Error::Truncated { file: file.into(), reason });
+            }
             let decoded = jpegls::decode(frame, layout.columns.into(), layout.rows.into());
             let (samples, ..) = decoded.map_err(|error| match error {
                 jpegls::CodecError::Unsupported(what) => unsupported(file, transfer_syntax, what),
@@ -233,7 +241,8 @@ fn check_geometry(file: &str, layout: &Layout, width: u32, height: u32, channels
 }
 
 /// JPEG 2000 by `hayro-jpeg2000` (safe Rust, no SIMD). The codestream header (ISO/IEC 15444-1, A.5.1) is checked first:
-/// exactly the declared image, unsigned, not subsampled, in at most 4,096 tiles.
+/// exactly the declared image, unsigned, not subsampled, in at most 4,096 tiles. Nothing is asked of the number of bytes: an
+/// empty packet codes a whole tile in one (B.10.3), so any image may come from next to nothing.
 fn jpeg_2000(file: &str, transfer_syntax: &str, layout: &Layout, frame: &[u8]) -> Result<Frame, Error> {
     let corrupt = |reason: &str| Error::Corrupt { file: file.into(), reason: format!("JPEG 2000: {reason}") };
     let start = frame.windows(4).position(|bytes| bytes == [0xFF, 0x4F, 0xFF, 0x51]);
