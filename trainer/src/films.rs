@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use deepbreath::Radiograph;
 use deepbreath::preprocess::{ModelInput, resize};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::dataset::Film;
+use crate::dataset::{Film, hex};
 use crate::training::check_interrupted;
 
 /// Side of a stored square: somewhat more than the network's input, so that warping costs no sharpness.
@@ -25,11 +25,22 @@ const VERSION: u32 = 1;
 /// Decodes the file of `film`.
 ///
 /// # Errors
-/// If the file cannot be read or is refused; the message names it.
+/// If the file cannot be read, is refused, or is not the one whose digest the manifest gives; the message names it.
 pub fn decode(film: &Film) -> Result<Radiograph> {
-    let name = film.path.display().to_string();
+    Ok(Radiograph::decode(&film.path.display().to_string(), &read(film)?)?)
+}
+
+/// The bytes of the film's file, which have the digest that the manifest gives, if it gives one.
+fn read(film: &Film) -> Result<Vec<u8>> {
+    let name = film.path.display();
     let bytes = std::fs::read(&film.path).with_context(|| format!("cannot read the film {name}"))?;
-    Ok(Radiograph::decode(&name, &bytes)?)
+    let same = film.sha256.as_ref().is_none_or(|digest| *digest == hex(&Sha256::digest(&bytes)));
+    ensure!(
+        same,
+        "{name}: not the file that the manifest was made from (another SHA-256). Put that file back, or make the manifest \
+         again with `trainer prepare`"
+    );
+    Ok(bytes)
 }
 
 /// Changes when the film's file (see [`contents`]) or what the manifest says of it changes.
@@ -41,7 +52,7 @@ pub(crate) fn identity(film: &Film) -> Result<String> {
 }
 
 /// Changes when the film's file changes: its size and, where the manifest gives one, the digest, which a copy of the
-/// data keeps; otherwise the time.
+/// data keeps (whether the file has that digest, [`decode`] looks); otherwise the time.
 fn contents(film: &Film) -> Result<String> {
     let file = film.path.metadata().with_context(|| format!("cannot read the film {}", film.path.display()))?;
     Ok(match &film.sha256 {
@@ -80,11 +91,13 @@ impl FilmCache {
     /// `progress` is told how many films are done.
     ///
     /// # Errors
-    /// If a film cannot be decoded (the message names it), the cache cannot be written, or Ctrl-C was pressed; a cache
-    /// that is not whole is not kept.
+    /// If a film cannot be decoded or is no longer the one that the manifest names (the message names it), the cache
+    /// cannot be written, or Ctrl-C was pressed; a cache that is not whole is not kept.
     pub fn open(films: &[&Film], dir: &Path, progress: &(dyn Fn(usize) + Sync)) -> Result<Self> {
         let path = dir.join(format!("films-{}.bin", key(films)?));
-        if !path.exists() {
+        if path.exists() {
+            check_touched(films, &path)?;
+        } else {
             std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
             fill(films, &path, progress).with_context(|| format!("filling the film cache {}", path.display()))?;
         }
@@ -116,7 +129,19 @@ fn key(films: &[&Film]) -> Result<String> {
     for film in films {
         hash.update(file_identity(film)? + "\n");
     }
-    Ok(hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hash.finalize()[..8]))
+}
+
+/// Reads the films that were touched since the cache was written: [`file_identity`] takes the manifest's word for them.
+fn check_touched(films: &[&Film], cache: &Path) -> Result<()> {
+    let written = cache.metadata()?.modified()?;
+    films.par_iter().filter(|film| film.sha256.is_some()).try_for_each(|film| {
+        check_interrupted()?;
+        if film.path.metadata()?.modified()? > written {
+            read(film)?;
+        }
+        Ok(())
+    })
 }
 
 fn fill(films: &[&Film], path: &PathBuf, progress: &(dyn Fn(usize) + Sync)) -> Result<()> {
@@ -140,4 +165,36 @@ fn fill(films: &[&Film], path: &PathBuf, progress: &(dyn Fn(usize) + Sync)) -> R
     }
     file.persist(path)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_film_changed_in_place_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("film.png");
+        let save = |grey: u8| image::GrayImage::from_pixel(8, 8, image::Luma([grey])).save(&path).unwrap();
+        save(10);
+        let digest = hex(&Sha256::digest(std::fs::read(&path).unwrap()));
+        let csv = folder.path().join("films.csv");
+        std::fs::write(&csv, format!("path,label,sha256\nfilm.png,a,{digest}\n")).unwrap();
+        let film = crate::dataset::Manifest::read(&[csv]).unwrap().films.remove(0);
+        let cache = || FilmCache::open(&[&film], &folder.path().join("cache"), &|_| ());
+        assert_eq!(cache().unwrap().plane(0).unwrap()[0], 10.0 / 255.0);
+
+        let touch = |path: &Path, time| File::options().append(true).open(path).unwrap().set_modified(time).unwrap();
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+        touch(&path, later);
+        assert!(decode(&film).is_ok() && cache().is_ok(), "the same film with another time");
+        let before = path.metadata().unwrap().len();
+        save(20);
+        touch(&path, later);
+        assert_eq!(path.metadata().unwrap().len(), before, "the size alone does not tell");
+        for error in [decode(&film).unwrap_err(), cache().unwrap_err()] {
+            let text = error.to_string();
+            assert!(text.contains("film.png: not the file") && text.contains("trainer prepare"), "{text}");
+        }
+    }
 }
