@@ -133,7 +133,10 @@ impl Manifest {
             rows.extend(parse(csv, &bytes)?.into_iter().map(|(line, row)| (csv.as_path(), name.clone(), line, row)));
         }
         if rows.is_empty() {
-            bail!("no films: {}", names(paths.iter().map(|path| path.display().to_string())));
+            let paths = names(paths.iter().map(|path| path.display().to_string()));
+            bail!(
+                "{paths}: no films, only a header; add a row for each film, or let `trainer prepare` write the manifest"
+            );
         }
         let classes = class_list(rows.iter().map(|(_, _, _, row)| row.label.as_str()))?;
         let mut seen: HashMap<PathBuf, String> = HashMap::new();

@@ -38,6 +38,9 @@ pub fn folds<F: Borrow<Film>>(films: &[F], k: usize, grouping: Grouping, seed: u
         }
         Grouping::Image => (films.len(), "films"),
     };
+    if units < 2 {
+        bail!("{k} folds of {units} {what}: at least 2 {what} are needed; add films to the manifest");
+    }
     if units < k {
         bail!("{k} folds of {units} {what}: ask for at most {units} folds");
     }

@@ -9,6 +9,10 @@ pub(crate) const TRAINER: &str = "Example, from a folder of images to weights:
 
 Exit code 2 and one line on stderr mean a bad argument or a bad file.";
 
+/// Of `prepare`.
+pub(crate) const PREPARE: &str = "Example:
+  trainer prepare folders chest_xray --out films.csv";
+
 /// Of `prepare covid-chestxray`.
 pub(crate) const COVID_CHESTXRAY: &str =
     "Labels: covid, pneumonia (any other pneumonia), normal (no finding). Left out and counted: CT,
@@ -20,7 +24,8 @@ Example, the films of the well-known tutorial:
 /// Of `prepare folders`.
 pub(crate) const FOLDERS: &str =
     "The folder names, in lower case, are the labels; Covid-19 and No_findings become covid and normal. File
-names of the Kaggle (Kermany) and NIH sets give the patient; otherwise each image is a patient of its own.
+names of the Kaggle (Kermany) and NIH sets give the patient; otherwise each image is a patient of its own. Files without
+an ending are told by their content.
 
 Example:
   trainer prepare folders chest_xray --source kermany --out kermany.csv";

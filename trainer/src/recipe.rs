@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use crate::augment::Augmentation;
@@ -183,9 +183,15 @@ impl Recipe {
             _ => {}
         }
         let text = std::fs::read_to_string(Path::new(name)).with_context(|| {
-            format!("no recipe {name:?}: give `default`, `second-stage`, `fine-tune`, `tutorial` or a TOML file")
+            format!("no recipe {name:?}: give `default`, `second-stage`, `fine-tune`, `tutorial` (`train` only) or a TOML file")
         })?;
-        let mut recipe: Self = toml::from_str(&text).with_context(|| format!("recipe {name}"))?;
+        // The error's own text is a drawing of several lines.
+        let place = |error: &toml::de::Error| match error.span().and_then(|span| text.get(..span.start)) {
+            Some(before) => format!(" line {}", before.matches('\n').count() + 1),
+            None => String::new(),
+        };
+        let mut recipe: Self =
+            toml::from_str(&text).map_err(|error| anyhow!("recipe {name}{}: {}", place(&error), error.message()))?;
         if !toml::from_str::<toml::Table>(&text)?.contains_key("name") {
             // Not the default's: it is another recipe.
             recipe.name = Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -264,6 +270,22 @@ mod tests {
         let recipe: Recipe = toml::from_str("epochs = 2\n[augmentation]\nblur = 0.0").expect("a recipe");
         assert_eq!((recipe.epochs, recipe.batch, recipe.augmentation.blur), (2, Recipe::default().batch, 0.0));
         assert!(toml::from_str::<Recipe>("epoch = 2").is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_no_recipe_is_refused_by_line_and_reason() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("mine.toml");
+        for (text, line, says) in [
+            ("# mine\nepochs = 2\nmix_up = 0.2\n", 3, "unknown field `mix_up`, expected one of `name`, `epochs`"),
+            ("epochs = \"two\"\n", 1, "invalid type: string \"two\", expected usize"),
+            ("epochs = 2\n[head\nsteps = 1\n", 2, ""),
+        ] {
+            std::fs::write(&file, text).expect("a file");
+            let error = format!("{:#}", Recipe::read(&file.display().to_string()).expect_err(text));
+            assert!(error.contains(&format!("mine.toml line {line}: {says}")), "{error}");
+            assert!(!error.contains(['\n', '|', '^']), "{error}");
+        }
     }
 
     #[test]

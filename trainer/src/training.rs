@@ -98,8 +98,14 @@ impl Run<'_> {
     /// If the folder holds another run (which then stays as it is), films or files cannot be read or written, or Ctrl-C was
     /// pressed (the run can then be resumed).
     pub fn train(&self, init: &NamedTensors, resume: bool) -> Result<NamedTensors> {
-        ensure!(!self.train.is_empty(), "no films to train on: the manifest's train split is empty");
-        ensure!(!self.validation.is_empty(), "no validation films: the manifest's val split is empty");
+        for (films, what, word) in [(&self.train, "to train on", "train"), (&self.validation, "to validate on", "val")]
+        {
+            ensure!(
+                !films.is_empty(),
+                "no films {what}: mark some as `{word}` in the manifest's column `split`, or leave that column empty and \
+                 add films of further patients"
+            );
+        }
         std::fs::create_dir_all(self.out).with_context(|| format!("cannot create {}", self.out.display()))?;
         let fingerprint = self.fingerprint(init)?;
         let optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(self.recipe.weight_decay).init();

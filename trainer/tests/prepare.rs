@@ -13,7 +13,7 @@ use std::process::{Command, Output};
 use clap::CommandFactory;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use trainer::cli::{Cli, CovidChestxrayArgs, FoldersArgs, SampleArgs};
+use trainer::cli::{Cli, CovidChestxrayArgs, FoldersArgs, RELEASED_WEIGHTS, SampleArgs};
 use trainer::dataset::{Manifest, Row, Split, read_rows, write_rows};
 use trainer::prepare::{Prepared, covid_chestxray, folders, sample};
 
@@ -201,13 +201,23 @@ fn nothing_is_left_out_in_silence() {
     elements.push(made::element(0x7fe0, 0x10, "OW", &made::words(&[0, 100, 200, 300, 400, 500])));
     let dicom = made::file(made::EXPLICIT, &elements);
     fs::write(path("train/A/film.dcm"), &dicom).unwrap();
+    // As scanners and archives name them; no two of the same bytes.
+    for (name, more) in [("IM000001", 1), ("1.2.840.1.7", 2), ("1.2.840.1.8", 3)] {
+        let mut elements = elements.clone();
+        elements.push(made::short(0x28, 0x106, more));
+        fs::write(path("train/A").join(name), made::file(made::EXPLICIT, &elements)).unwrap();
+    }
+    fs::write(path("train/A/LICENCE"), "x").unwrap();
 
     let prepared = prepare_folders(dir.path()).unwrap();
     let rows: Vec<(&str, &str, Option<u32>)> =
         prepared.rows.iter().map(|row| (row.path.as_str(), row.split.as_str(), row.width)).collect();
     let expected = [
+        ("train/A/1.2.840.1.7", "train", Some(3)),
+        ("train/A/1.2.840.1.8", "train", Some(3)),
         ("train/A/1.png", "train", Some(4)),
         ("train/A/2.png", "train", Some(4)),
+        ("train/A/IM000001", "train", Some(3)),
         ("train/A/film.dcm", "train", Some(3)),
         ("valid/B/3.PNG", "val", Some(4)),
     ];
@@ -216,17 +226,19 @@ fn nothing_is_left_out_in_silence() {
         ("folder deep inside a label folder", 1),
         ("folder other, which stands beside the split folders", 1),
         ("not an image by its ending `txt`", 1),
-        ("the file cannot be read as an image", 4),
+        ("the file cannot be read as an image", 5),
     ]);
     assert_eq!(prepared.left_out, expected);
-    let named: Vec<bool> = ["cut.png: ", "empty.jpg: ", "stub.dcm: ", "text.png: "]
+    let named: Vec<bool> = ["LICENCE: ", "cut.png: ", "empty.jpg: ", "stub.dcm: ", "text.png: "]
         .iter()
         .zip(&prepared.unreadable)
         .map(|(a, b)| b.contains(a))
         .collect();
-    assert_eq!(named, [true; 4], "{:?}", prepared.unreadable);
+    assert_eq!(named, [true; 5], "{:?}", prepared.unreadable);
     let digest: String = Sha256::digest(dicom).iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(prepared.rows[2].sha256, digest);
+    assert_eq!(prepared.rows[5].sha256, digest);
+    let patients: BTreeSet<&str> = prepared.rows.iter().map(|row| row.patient_id.as_str()).collect();
+    assert_eq!(patients.len(), prepared.rows.len());
 }
 
 #[test]
@@ -321,10 +333,14 @@ fn the_command_line_is_sound() {
 
 #[test]
 fn every_command_helps_with_an_example() {
-    let forms = ["covid-chestxray", "folders", "sample", "complete"].map(|form| vec!["prepare", form]);
-    let commands =
-        ["train", "evaluate", "cross-validate", "audit", "predict", "export", "lungs"].map(|command| vec![command]);
-    for mut command in forms.into_iter().chain(commands).chain([vec![]]) {
+    let trainer_command = Cli::command();
+    let mut commands = vec![vec![]];
+    for command in trainer_command.get_subcommands() {
+        commands.push(vec![command.get_name()]);
+        commands.extend(command.get_subcommands().map(|form| vec![command.get_name(), form.get_name()]));
+    }
+    assert!([vec!["prepare"], vec!["prepare", "folders"], vec!["card"]].iter().all(|known| commands.contains(known)));
+    for mut command in commands {
         let example = ["  trainer"].iter().chain(&command).copied().collect::<Vec<_>>().join(" ");
         command.push("--help");
         let output = trainer(&command);
@@ -341,7 +357,12 @@ fn a_bad_argument_or_file_is_one_line_and_exit_code_2() {
     let root = dir.path().to_str().unwrap();
     let csv = format!("{root}/m.csv");
     let away = format!("{root}/no/m.csv");
-    let cases: [(&[&str], &str); 15] = [
+    let empty = format!("{root}/empty.csv");
+    fs::write(&empty, "path,label\n").unwrap();
+    let lone = format!("{root}/lone.csv");
+    fs::write(&lone, "path,label\nA/1.png,a\n").unwrap();
+    let run = format!("{root}/run");
+    let cases: [(&[&str], &str); 18] = [
         (&["trian"], "a similar subcommand exists: 'train'"),
         (&["train", "m.csv"], "required arguments were not provided: --out <RUN>"),
         (&["train", "m.csv", "--out", "r", "--device", "gpu"], "use cpu, wgpu, vulkan, cuda or cuda:N"),
@@ -356,6 +377,9 @@ fn a_bad_argument_or_file_is_one_line_and_exit_code_2() {
         (&["prepare", "covid-chestxray", root, "--out", &csv], "metadata.csv: no column `patientid`"),
         (&["prepare", "folders", "nowhere", "--out", &csv], "nowhere: cannot be read"),
         (&["prepare", "folders", root, "--out", &away], "cannot be written; its folder"),
+        (&["train", &empty, "--out", &run], "empty.csv: no films, only a header"),
+        (&["cross-validate", &lone, "--out", &run, "--folds", "2"], "at least 2 patients are needed"),
+        (&["cross-validate", &lone, "--out", &run, "--folds", "2", "--recipe", "tutorial"], "has no folds"),
         (&["prepare", "sample", "nowhere.csv", "--per-class", "2", "--out", &csv], "nowhere.csv: cannot be read"),
     ];
     for (arguments, says) in cases {
@@ -367,6 +391,11 @@ fn a_bad_argument_or_file_is_one_line_and_exit_code_2() {
         assert!(output.stdout.is_empty(), "{arguments:?}");
     }
     assert!(!Path::new(&csv).exists());
+    let released = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(RELEASED_WEIGHTS);
+    let from = ["--init", released.to_str().unwrap(), "--recipe", "fine-tune"];
+    let output = trainer(&[&["train", &lone, "--out", &run][..], &from].concat());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && text.contains("mark some as `val` in the manifest's column"), "{text}");
     let output = trainer(&["prepare", "folders", root, "--out", &csv, "--source", "s"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!((output.status.code(), text), (Some(0), format!("{csv}: 1 films of 1 patients (1 a)\n")));

@@ -224,6 +224,8 @@ fn folds_refuse_what_cannot_be() {
     assert_eq!(message(1, Grouping::Image), "1 folds: at least 2 are needed");
     assert_eq!(message(3, Grouping::Patient), "3 folds of 2 patients: ask for at most 2 folds");
     assert_eq!(message(4, Grouping::Image), "4 folds of 3 films: ask for at most 3 folds");
+    let error = folds(&films[..2], 2, Grouping::Patient, 0).unwrap_err().to_string();
+    assert_eq!(error, "2 folds of 1 patients: at least 2 patients are needed; add films to the manifest");
 }
 
 fn drawn(mut films: Vec<Film>, seed: u64) -> Vec<Film> {

