@@ -7,7 +7,7 @@ use std::io::Cursor;
 
 use deepbreath::Radiograph;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba};
-use sized::sized;
+use sized::{crc32, sized};
 
 const WIDTH: u32 = 7;
 const HEIGHT: u32 = 5;

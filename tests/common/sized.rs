@@ -9,7 +9,7 @@ pub(crate) fn sized(mut png: Vec<u8>, width: u32, height: u32) -> Vec<u8> {
 }
 
 /// CRC-32 of PNG chunks (PNG specification, annex D).
-fn crc32(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, &byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { 0xEDB8_8320 ^ (crc >> 1) } else { crc >> 1 })
     })
