@@ -84,6 +84,8 @@ export class Classifier extends Target {
   #weights;
   /** @type {import('./worker.js').Assets | undefined} Fetched once, handed to every engine. */
   #assets;
+  /** Until it is loaded: an engine that is started anew later is no loading. */
+  #onProgress;
   /** @type {Promise<unknown>} The last request; the next one waits for it. */
   #last = Promise.resolve();
   /** @type {DeepbreathError | undefined} */
@@ -93,6 +95,7 @@ export class Classifier extends Target {
   constructor(options) {
     super();
     this.#options = options;
+    this.#onProgress = options.onProgress;
   }
 
   /**
@@ -109,6 +112,7 @@ export class Classifier extends Target {
       classifier.dispose();
       throw error;
     }
+    classifier.#onProgress = undefined;
     return classifier;
   }
 
@@ -256,7 +260,7 @@ export class Classifier extends Target {
    * @returns {Promise<{ engine: Engine, milliseconds: number }>}
    */
   async #start(backend, timed = false) {
-    const { host, onProgress } = this.#options;
+    const { host } = this.#options;
     // Disposed of meanwhile: nothing would ever end a worker that started now.
     if (this.#closed) throw this.#closed;
     const where = host ? host(backend) : ownWorker(this.#options.base);
@@ -271,7 +275,7 @@ export class Classifier extends Target {
         engine.ask({ kind: 'prepare', backend, modules }).catch(() => {});
         this.#assets = { modules, ...(await ownWeights(this.#options)) };
       }
-      onProgress?.({ loaded: 0, total: 0, stage: 'engine' });
+      this.#onProgress?.({ loaded: 0, total: 0, stage: 'engine' });
       if (backend === 'webgpu' && this.#assets) {
         const arriving = engine.ask({ kind: 'prepare', backend, modules: this.#assets.modules });
         await (alone ? arriving : within(PATIENCE.arrival, engine, 'its program did not arrive', arriving));

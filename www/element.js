@@ -195,8 +195,10 @@ export class DeepBreathElement extends Base {
     saliency.offer([]);
     answer.work(name);
     this.#blank('page.reading');
+    let loaded = false;
     try {
       const classifier = await this.classifier;
+      loaded = true;
       signal.throwIfAborted();
       this.#status('working', (words) => words.say('status.reading', { file: name }));
       viewer.show(await classifier.preview(source, { signal }), name);
@@ -212,7 +214,7 @@ export class DeepBreathElement extends Base {
     } catch (error) {
       if (!signal.aborted && viewer.empty) this.#blank('page.no-picture');
       // Of an error while loading, `#reload` tells.
-      if (!signal.aborted && this.#html('status').dataset.state === 'working') {
+      if (!signal.aborted && loaded) {
         this.#status('ready', (words) => words.say('status.ready'));
         answer.fail(described(error));
         this.#tell('error', error);

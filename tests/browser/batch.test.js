@@ -328,6 +328,70 @@ describe('ways in', () => {
   });
 });
 
+describe('where the classifier does not load', () => {
+  const FAILS = "await new Promise((_, reject) => { globalThis.go = () => reject(Object.assign(new Error('the weights: their checksum is another one'), { code: 'damaged' })); })";
+
+  /** What is said of the failure. */
+  const said = () => app.evaluate(() => ['status-text', 'error-title', 'error-code', 'error-message'].map((id) => document.getElementById(id)?.textContent));
+  /** Which part of the answer is on show, and what stands in the lightbox. */
+  const shown = () => app.evaluate(() => [['waiting', 'working', 'error', 'assessment'].find((id) => !document.getElementById(id)?.hidden),
+    document.getElementById('busy')?.textContent]);
+  const SAID = ['Not ready', 'A file arrived damaged', 'damaged', 'the weights: their checksum is another one'];
+
+  beforeEach(async () => {
+    page = await browser.newPage();
+    app = await openFake(page, sources.url, FAILS, { wait: false });
+  });
+  afterEach(() => page.close());
+
+  test('that is said, and no film takes it away', async () => {
+    await app.evaluate('go()');
+    await app.locator('#status[data-state=failed]').waitFor();
+    assert.deepEqual([await said(), await shown()], [SAID, ['error', '']]);
+    await app.locator('#file').setInputFiles([drawn('a.png'), drawn('b.png')]);
+    await app.locator('#caption', { hasText: 'a.png' }).waitFor();
+    assert.deepEqual([await said(), await shown()], [SAID, ['error', 'There is no picture to show.']]);
+    await app.locator('.opener', { hasText: 'b.png' }).click();
+    await app.locator('#caption', { hasText: 'b.png' }).waitFor();
+    assert.deepEqual([await said(), await shown()], [SAID, ['error', 'There is no picture to show.']]);
+    await app.locator('#clear').click();
+    assert.deepEqual([await said(), await shown()], [SAID, ['error', '']]);
+  });
+
+  test('a film that came before is no longer said to be read', async () => {
+    await app.locator('#file').setInputFiles(drawn('early.png'));
+    await app.locator('#working:not([hidden])').waitFor();
+    await app.evaluate('go()');
+    await app.locator('#status[data-state=failed]').waitFor();
+    assert.deepEqual([await said(), await shown()], [SAID, ['error', 'There is no picture to show.']]);
+  });
+});
+
+test('a film that is opened while it is being read is shown when its answer comes', async () => {
+  page = await browser.newPage();
+  try {
+    app = await openFake(page, sources.url, `Object.assign(new EventTarget(), {
+      async preview() { return { width: 2, height: 2, grey: Uint8Array.from([0, 80, 160, 255]) }; },
+      classify: ({ name: file }) => new Promise((resolve) => { globalThis.answer = () => resolve({
+        file, findings: [{ label: 'normal', probability: 1 }], call: 'normal', refused: false, reasons: [], provenance: { format: 'png', notes: [] },
+        saliency: [], backend: 'cpu', timings: { decode: 1, preprocess: 1, forward: 1, explain: 1, total: 4 }, weights: '0123456789ab',
+      }); }),
+    })`);
+    await app.locator('#file').setInputFiles([drawn('a.png'), drawn('b.png')]);
+    await app.locator('#image').waitFor();
+    await app.locator('.opener', { hasText: 'b.png' }).click();
+    await app.locator('.opener', { hasText: 'a.png' }).click();
+    await app.locator('#busy', { hasText: 'Reading the film' }).waitFor();
+    await app.evaluate('answer()');
+    await app.locator('#facts dd', { hasText: 'a.png' }).waitFor();
+    await app.locator('#image').waitFor();
+    assert.equal(await app.locator('#busy').isVisible(), false);
+    assert.equal(await app.locator('#announcer p', { hasText: 'a.png' }).count(), 1, 'told once');
+  } finally {
+    await page.close();
+  }
+});
+
 test(`${MANY} films: bounded memory, bounded rows, no long task`, async (context) => {
   page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
   app = await openApp(page, site.url);

@@ -215,6 +215,54 @@ describe('<deep-breath>', () => {
     assert.deepEqual(errors.map((/** @type {string[]} */ [, , code]) => code), ['no-weights', 'options', 'options']);
   });
 
+  test('a film that the program stops on is told as an error, the next one is answered, and a neighbour on the engine stays ready', async () => {
+    const stops = `
+{
+  const { assess } = Classifier.prototype;
+  Classifier.prototype.assess = function (film, ...values) {
+    if (film.file.startsWith('bad')) throw new WebAssembly.RuntimeError('unreachable');
+    return assess.call(this, film, ...values);
+  };
+}
+`;
+    const faulty = await serve({
+      folder: made.folder,
+      change: (name, bytes) => (name.endsWith('cpu/deepbreath.js') ? Buffer.concat([bytes, Buffer.from(stops)]) : bytes),
+    });
+    const tab = await browser.newPage();
+    try {
+      await tab.goto(`${faulty.url}blank.html`);
+      const outcome = await tab.evaluate(async () => {
+        // @ts-ignore: an address of the served page
+        await import('./deepbreath/element.js');
+        /** @type {string[]} */
+        const told = [];
+        document.addEventListener('error', (event) => told.push(/** @type {any} */ (event).detail.code));
+        const [reader, neighbour] = [1, 2].map(() => {
+          const element = /** @type {DeepBreathElement} */ (document.createElement('deep-breath'));
+          element.setAttribute('backend', 'cpu');
+          element.setAttribute('weights', 'deepbreath.safetensors');
+          document.body.append(element);
+          return element;
+        });
+        if (!reader || !neighbour) throw new Error('no elements');
+        await neighbour.classifier;
+        const film = await (await fetch('drawn.png')).blob();
+        /** What stands in an element: its status, and the part of the answer that is on show. @param {DeepBreathElement} element */
+        const shown = ({ shadowRoot }) => [shadowRoot?.getElementById('status')?.dataset.state,
+          ['waiting', 'working', 'error', 'assessment'].find((id) => !shadowRoot?.getElementById(id)?.hidden)];
+        const code = await reader.classify(new File([film], 'bad.png')).catch((error) => error.code);
+        const stopped = [code, ...told, shown(reader), shown(neighbour)];
+        const { file } = await reader.classify(new File([film], 'good.png'));
+        return [...stopped, file, shown(reader), shown(neighbour)];
+      });
+      assert.deepEqual(outcome, ['panic', 'panic', ['ready', 'error'], ['ready', 'waiting'], 'good.png', ['ready', 'assessment'], ['ready', 'waiting']]);
+    } finally {
+      await tab.close();
+      faulty.close();
+    }
+  });
+
   test('what was set before its module came counts, and can be changed', async () => {
     const tab = await browser.newPage();
     try {

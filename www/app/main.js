@@ -55,6 +55,8 @@ class Room {
   /** @type {Classifier | undefined} */
   #classifier;
   #backend = '';
+  /** @type {{ code: string, message: string } | undefined} Why there will be no classifier. */
+  #failure;
   /** @type {number | undefined} Of the prediction sets. */
   #coverage;
   #opening = new AbortController();
@@ -126,7 +128,9 @@ class Room {
   /** @param {unknown} error */
   failed(error) {
     this.status('failed', (words) => words.say('status.failed'));
-    this.#answer.fail(described(error));
+    this.#failure = described(error);
+    this.#answer.fail(this.#failure);
+    if (this.#current) this.#blank(this.#words.say('page.no-picture'));
   }
 
   /** @param {import('./inputs.js').Named[]} files @param {number} leftOut */
@@ -155,7 +159,7 @@ class Room {
     if (film.error) this.#lab.close();
     else this.#lab.film(undefined);
     this.#saliency.offer([]);
-    this.#blank(film.error ? this.#words.say('page.no-picture') : film.assessment ? '' : this.#words.say('page.reading'));
+    this.#blank(film.error || this.#failure ? this.#words.say('page.no-picture') : film.assessment ? '' : this.#words.say('page.reading'));
     this.#tellAnswer(film);
     // A film at work or waiting is shown when the queue has decoded it.
     if (!this.#classifier || !film.assessment) return;
@@ -170,6 +174,7 @@ class Room {
   #tellAnswer(film) {
     if (film.error) this.#answer.fail(film.error);
     else if (film.assessment) this.#answer.answer(film.assessment);
+    else if (this.#failure) this.#answer.fail(this.#failure);
     else this.#answer.work(film.name);
   }
 
@@ -206,6 +211,8 @@ class Room {
       this.#blank(this.#words.say('page.no-picture'));
       this.#lab.close();
     }
+    // Opened after it was decoded: its picture has gone by.
+    if (film.assessment && this.#viewer.empty) return void this.#open(film);
     this.#tellAnswer(film);
     if (film.assessment) this.#saliency.offer(film.assessment.refused ? [] : film.assessment.saliency);
   }
@@ -247,7 +254,8 @@ class Room {
     this.#table.selected = undefined;
     this.#viewer.clear();
     this.#saliency.offer([]);
-    this.#answer.wait();
+    if (this.#failure) this.#answer.fail(this.#failure);
+    else this.#answer.wait();
     this.#blank('');
     element('tools', HTMLElement).hidden = true;
     element('caption', HTMLElement).hidden = true;

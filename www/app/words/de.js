@@ -205,4 +205,9 @@ export const de = {
   'problem.worker': 'Das Programm ist stehen geblieben',
   'problem.panic': 'Das Programm ist bei dieser Datei stehen geblieben',
   'problem.closed': 'Das Programm wurde beendet',
+  'problem.damaged': 'Eine Datei ist beschädigt angekommen',
+  'problem.no-asset': 'Ein Teil der Seite fehlt',
+  'problem.internal': 'Im Programm ging etwas schief',
+  'problem.options': 'Vom Programm wurde etwas verlangt, das es nicht kennt',
+  'problem.not-loaded': 'Das Programm ist nicht geladen',
 };

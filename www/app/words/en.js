@@ -205,6 +205,11 @@ export const en = {
   'problem.worker': 'The classifier stopped',
   'problem.panic': 'The program stopped on this file',
   'problem.closed': 'The classifier was closed',
+  'problem.damaged': 'A file arrived damaged',
+  'problem.no-asset': 'A part of the page is missing',
+  'problem.internal': 'Something went wrong in the program',
+  'problem.options': 'The program was asked for something that it does not know',
+  'problem.not-loaded': 'The classifier is not loaded',
 };
 
 /** @typedef {keyof typeof en} WordKey */

@@ -205,4 +205,9 @@ export const es = {
   'problem.worker': 'El programa se detuvo',
   'problem.panic': 'El programa se detuvo con este archivo',
   'problem.closed': 'El programa se cerró',
+  'problem.damaged': 'Un archivo llegó dañado',
+  'problem.no-asset': 'Falta una parte de la página',
+  'problem.internal': 'Algo falló en el programa',
+  'problem.options': 'Se pidió al programa algo que no conoce',
+  'problem.not-loaded': 'El programa no está cargado',
 };

@@ -205,4 +205,9 @@ export const fr = {
   'problem.worker': 'Le programme s’est arrêté',
   'problem.panic': 'Le programme s’est arrêté sur ce fichier',
   'problem.closed': 'Le programme a été fermé',
+  'problem.damaged': 'Un fichier est arrivé endommagé',
+  'problem.no-asset': 'Une partie de la page manque',
+  'problem.internal': 'Une erreur s’est produite dans le programme',
+  'problem.options': 'On a demandé au programme quelque chose qu’il ne connaît pas',
+  'problem.not-loaded': 'Le programme n’est pas chargé',
 };
