@@ -156,6 +156,29 @@ describe('in the lab', () => {
     await becomes(() => rows(app, 'own'), ([covid]) => covid !== undefined && covid.after < 0.5 && covid.after > 0.3, 'and the number follows');
   });
 
+  test('one finger paints, two move the film', async () => {
+    const app = await openLab();
+    const client = await page.context().newCDPSession(page);
+    const stage = await app.locator('#stage').boundingBox();
+    assert.ok(stage);
+    const middle = { x: stage.x + stage.width / 2, y: stage.y + stage.height / 2 };
+    const touch = (/** @type {'touchStart' | 'touchMove' | 'touchEnd'} */ type, /** @type {{ x: number, y: number }[]} */ ...fingers) =>
+      client.send('Input.dispatchTouchEvent', { type, touchPoints: fingers.map((finger, id) => ({ ...finger, id })) });
+    await touch('touchStart', middle);
+    for (let step = 1; step <= 6; step++) await touch('touchMove', { x: middle.x, y: middle.y - 12 * step });
+    await touch('touchEnd');
+    await becomes(() => rows(app, 'own'), ([covid]) => covid !== undefined && covid.after > 0.005, 'a line is covered');
+    const [line] = await rows(app, 'own');
+    const film = await app.locator('#sheet').boundingBox();
+    assert.ok(film);
+    const apart = (/** @type {number} */ gap) => [{ x: middle.x - gap, y: middle.y }, { x: middle.x + gap, y: middle.y }];
+    await touch('touchStart', ...apart(40));
+    for (const gap of [50, 60, 70, 80]) await touch('touchMove', ...apart(gap));
+    await touch('touchEnd');
+    await becomes(async () => ((await app.locator('#sheet').boundingBox())?.width ?? 0) / film.width, (ratio) => Math.abs(ratio - 2) < 0.1, 'the film is twice as large');
+    assert.deepEqual(await rows(app, 'own'), [line, ...(await rows(app, 'own')).slice(1)], 'and two fingers covered nothing');
+  });
+
   test('keys are enough', async () => {
     const app = await openLab();
     await app.locator('#tab-lab').focus();

@@ -17,8 +17,8 @@ let page;
 let site;
 /** @type {(name: string, bytes: Buffer) => Buffer} What the server does to its files. */
 let change;
-/** Whether the server answers nothing. */
-let silent = false;
+/** @type {(name: string) => boolean} Which files the server never answers for. */
+let silent;
 
 before(async () => {
   browser = await launch();
@@ -26,8 +26,8 @@ before(async () => {
 after(() => browser?.close());
 beforeEach(async () => {
   change = (_, bytes) => bytes;
-  silent = false;
-  site = await serve({ change: (name, bytes) => change(name, bytes), silent: () => silent });
+  silent = () => false;
+  site = await serve({ change: (name, bytes) => change(name, bytes), silent: (name) => silent(name) });
   context = await browser.newContext();
   page = await context.newPage();
 });
@@ -79,7 +79,7 @@ test('the second visit works without a network, and nothing is fetched twice', a
 
 test('a second visit does not wait for a server that never answers', async () => {
   await visit();
-  silent = true;
+  silent = () => true;
   const before = asked('assets.json');
   const app = await visit();
   assert.ok(asked('assets.json') > before, 'the server was asked for another build');
@@ -88,13 +88,24 @@ test('a second visit does not wait for a server that never answers', async () =>
   assert.equal(await page.locator('#update').isVisible(), false);
 });
 
+test('a first visit does not wait for a service worker that never comes', async () => {
+  silent = (name) => name === 'sw.js';
+  // The limit of half a minute, over at once.
+  await page.addInitScript(() => {
+    const later = globalThis.setTimeout;
+    Object.assign(globalThis, { setTimeout: (/** @type {() => void} */ run, /** @type {number} */ wait) => later(run, wait === 30_000 ? 50 : wait) });
+  });
+  assert.equal((await ask(await visit(), FILM)).error, undefined);
+  assert.equal(asked('sw.js'), 1);
+});
+
 test('nor does a visit after an update was accepted', async () => {
   await visit();
   await page.evaluate(async () => {
     const [name = ''] = await caches.keys();
     await (await caches.open(name)).put(new URL('update-accepted', location.href), new Response('yes'));
   });
-  silent = true;
+  silent = () => true;
   assert.equal((await ask(await visit(), FILM)).error, undefined);
 });
 

@@ -50,8 +50,8 @@ const TYPES = {
 /**
  * Serves a folder below a sub-path and logs every request that arrives. `blank.html` is an empty page.
  * @param {{ folder?: string, change?: (name: string, bytes: Buffer, query: string) => Buffer, headers?: Record<string, string>,
- *   silent?: () => boolean }} [options] `change` may alter what is sent; `headers` come with every file; `silent` says whether
- *   requests are accepted and never answered.
+ *   silent?: (name: string) => boolean }} [options] `change` may alter what is sent; `headers` come with every file; `silent`
+ *   says whether requests of a file are accepted and never answered.
  */
 export async function serve({ folder = DIST, change = (_, bytes) => bytes, headers = {}, silent = () => false } = {}) {
   /** @type {string[]} */
@@ -62,8 +62,8 @@ export async function serve({ folder = DIST, change = (_, bytes) => bytes, heade
     const { pathname, search } = new URL(request.url ?? '/', 'http://localhost');
     served.push(pathname);
     asked.push(pathname + search);
-    if (silent()) return;
     const name = decodeURI(pathname).slice(PREFIX.length) || 'index.html';
+    if (silent(name)) return;
     const file = path.join(folder, name);
     const inside = decodeURI(pathname).startsWith(PREFIX) && file.startsWith(folder + path.sep);
     const bytes = name === 'blank.html' ? Buffer.from('<!doctype html>') : inside && (await readFile(file).catch(() => undefined));
