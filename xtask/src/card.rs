@@ -9,8 +9,7 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::run::Place;
-use crate::web::RELEASED_WEIGHTS;
+use crate::run::{Place, RELEASED_WEIGHTS};
 
 const CARD: &str = "weights/MODEL_CARD.md";
 const REPORT: &str = "weights/report/report.json";

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::run::{Place, node, say};
+use crate::run::{Place, RELEASED_WEIGHTS, node, say};
 use crate::tools;
 use crate::web::{self, MODULES};
 
@@ -78,7 +78,7 @@ pub(crate) fn comparison(place: &Place) -> Result<PathBuf> {
     }
     copy_program(place, &folder)?;
     copy(&place.root.join("tests/browser/beside.html"), &folder.join("index.html"))?;
-    copy(&place.generated().join(web::RELEASED_WEIGHTS), &folder.join("deepbreath.safetensors"))?;
+    copy(&place.generated().join(RELEASED_WEIGHTS), &folder.join("deepbreath.safetensors"))?;
     Ok(folder)
 }
 

@@ -7,6 +7,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+/// The released weights.
+pub(crate) const RELEASED_WEIGHTS: &str = "weights/deepbreath.safetensors";
+
 /// The folders of this checkout.
 pub(crate) struct Place {
     /// The workspace.

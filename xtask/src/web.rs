@@ -8,14 +8,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::card;
 use crate::markup;
-use crate::run::{Place, Program, cargo, say};
+use crate::run::{Place, Program, RELEASED_WEIGHTS, cargo, say};
 use crate::tools;
 
 /// Names a weights file to use instead of the released one; trunk's hook inherits it.
 pub(crate) const WEIGHTS_VARIABLE: &str = "DEEPBREATH_WEIGHTS";
-
-/// The released weights.
-pub(crate) const RELEASED_WEIGHTS: &str = "weights/deepbreath.safetensors";
 
 /// Weights of the tutorial's recipe for the shortcut lab; a copy of the project without them does without.
 const TUTORIAL_WEIGHTS: &str = "weights/tutorial.safetensors";
