@@ -303,7 +303,7 @@ describe('what the released weights never do', () => {
     const [note, log] = [app.locator('#answer #engine-note'), app.locator('#announcer')];
     assert.equal(await note.isVisible(), false);
     await give(app, drawn('photo.png'));
-    for (const [type, backend, reason, told] of [
+    for (const [type, backend, reason, told = ''] of [
       ['restart', 'webgpu', 'the device is gone', 'The graphics card answers again: it was lost and started anew (the device is gone).'],
       ['backendchange', 'cpu', 'the graphics processor failed: gone again', 'The processor answers, with the same network: the graphics processor failed: gone again.'],
     ]) {
