@@ -295,10 +295,13 @@ export async function start(load, context = {}) {
   document.body.hidden = false;
   const room = new Room(context);
   room.status('loading', (words) => words.say('status.starting'));
+  let failed = false;
   try {
-    const classifier = await load((progress) => room.status('loading', (words) => loadingText(progress, words)));
+    // What was on its way when something else failed goes on arriving.
+    const classifier = await load((progress) => failed || room.status('loading', (words) => loadingText(progress, words)));
     room.ready(classifier, await context.tutorial);
   } catch (error) {
+    failed = true;
     room.failed(error);
   }
 }
