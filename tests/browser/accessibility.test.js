@@ -231,8 +231,10 @@ test('screen readers are told what happens', async (context) => {
 
 for (const width of [320, 360, 768, 1024, 1440]) {
   test(`at ${width} px nothing is cut off or needs sideways scrolling`, async () => {
-    page = await browser.newPage({ viewport: { width, height: 800 } });
+    page = await browser.newPage({ viewport: { width, height: 740 }, hasTouch: width < 700 });
     const app = await openApp(page, site.url);
+    const parts = await app.locator('#invitation > *').evaluateAll((all) => all.map((one) => one.getBoundingClientRect().toJSON()));
+    for (const [index, { bottom }] of parts.entries()) assert.ok(bottom <= (parts[index + 1]?.top ?? Infinity), 'parts of the invitation lie on each other');
     for (const files of [undefined, [drawn()], [drawn('a-very-long-name-of-a-film-from-some-archive-2026-11-23-0001.png'), notes]]) {
       if (files) await give(app, files);
       const [inner, around] = await Promise.all([app, page.mainFrame()].map((frame) => frame.evaluate(() => document.documentElement.scrollWidth)));

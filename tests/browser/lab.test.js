@@ -121,6 +121,18 @@ describe('in the lab', () => {
     assert.equal(await app.locator('#lab-absent').isVisible(), true, 'and that there is no second network is said');
   });
 
+  test('a change is that of the probabilities, not of their rounded figures', async () => {
+    const app = await openLab();
+    await app.locator('#tab-answer').click();
+    await app.evaluate('globalThis.sure = 0.021');
+    await give(app, drawn('next.png'));
+    await app.locator('#tab-lab').click();
+    await becomes(() => rows(app, 'own'), (all) => all[0]?.before === 0.021);
+    await app.evaluate('globalThis.sure = 0.025');
+    await cover(app, 'lungs');
+    await becomes(() => rows(app, 'own'), [{ label: 'covid', before: 0.021, after: 0.025, change: '0' }, { label: 'normal', before: 0.979, after: 0.975, change: '0' }]);
+  });
+
   test('the brush paints where the pointer is, also on a zoomed film, and uncovers', async () => {
     const app = await openLab();
     const painted = () => app.locator('#cover').evaluate((canvas) => {

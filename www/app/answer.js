@@ -1,6 +1,6 @@
 // The answer beside the film: what the network says, how far it was measured to be right, how the film was read.
 
-import { announce, element, make } from './dom.js';
+import { announce, element, make, unbroken } from './dom.js';
 import { ENGLISH } from './language.js';
 import { ratesOf } from './measured.js';
 import { Prevalence } from './prevalence.js';
@@ -115,14 +115,15 @@ export class Answer {
 
   /** @param {{ code: string, message: string }} error */
   fail({ code, message }) {
+    const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
     this.#draw = () => {
       this.#element('error-title').textContent = problem(code, this.#words);
-      this.#element('error-message').replaceChildren(this.#words.english(message));
+      this.#element('error-message').replaceChildren(this.#words.english(sentence));
     };
     this.#draw();
     this.#element('error-code').textContent = code;
     this.#show('error');
-    announce([`${this.#words.say('error.eyebrow')}. `, this.#words.english(message)], this.#root);
+    announce([`${this.#words.say('error.eyebrow')}. `, this.#words.english(sentence)], this.#root);
   }
 
   /** @param {Assessment} assessment */
@@ -150,7 +151,10 @@ export class Answer {
     const reached = assessment.findings.filter(({ label, probability }) =>
       probability >= (this.#rates(label, assessment.weights)?.threshold ?? Infinity)).map(({ label }) => label);
     this.#element('reasons').replaceChildren(
-      ...assessment.reasons.map((reason) => make('li', '', reasonText(reason, reached, words))));
+      ...assessment.reasons.map((reason) => {
+        const text = reasonText(reason, reached, words);
+        return make('li', '', ...(typeof text === 'string' ? unbroken(text) : [text]));
+      }));
     // The probabilities of a refused image mean nothing, so they are not shown.
     const findings = assessment.refused ? [] : assessment.findings;
     this.#element('findings').replaceChildren(...findings.map(({ label, probability }) =>
@@ -172,7 +176,7 @@ export class Answer {
     const conformal = this.#conformal;
     this.#element('set').hidden = !predictionSet || !conformal;
     if (!predictionSet || !conformal) return;
-    this.#element('set-labels').textContent = this.#words.say('answer.possible', { findings: oneOf(predictionSet, this.#words) });
+    this.#element('set-labels').replaceChildren(...unbroken(this.#words.say('answer.possible', { findings: oneOf(predictionSet, this.#words) })));
     this.#element('set-meaning').replaceChildren(...setMeaning(predictionSet.length, conformal, this.#words));
   }
 

@@ -2,7 +2,7 @@
 // of a network that was trained the usual wrong way.
 
 import { bare, covered, paper, SIDE, stroke } from './cover.js';
-import { announce, button, element, input, make } from './dom.js';
+import { announce, button, element, input, make, unbroken } from './dom.js';
 import { ENGLISH } from './language.js';
 import { described, findingName, percent, wholePercent } from './words.js';
 
@@ -85,7 +85,7 @@ class Subject {
     if (!before || !after) return;
     this.rows.replaceChildren(...after.findings.map(({ label, probability }, index) => {
       const was = before.findings[index]?.probability ?? NaN;
-      const points = Math.round(100 * probability) - Math.round(100 * was);
+      const points = Math.round(100 * (probability - was));
       const bar = make('div', 'bar-track', make('div', 'bar-fill'), make('div', 'bar-mark'));
       bar.setAttribute('aria-hidden', 'true');
       bar.style.setProperty('--share', String(probability));
@@ -332,7 +332,7 @@ export class Lab {
       });
     const verdict = element('lab-verdict', HTMLElement);
     if (verdict.textContent !== text) {
-      verdict.textContent = text;
+      verdict.replaceChildren(...unbroken(text));
       clearTimeout(this.#quiet);
       this.#quiet = setTimeout(() => announce(text), QUIET);
     }
