@@ -115,15 +115,14 @@ export class Answer {
 
   /** @param {{ code: string, message: string }} error */
   fail({ code, message }) {
-    const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
     this.#draw = () => {
       this.#element('error-title').textContent = problem(code, this.#words);
-      this.#element('error-message').replaceChildren(this.#words.english(sentence));
+      this.#element('error-message').replaceChildren(this.#words.english(message));
     };
     this.#draw();
     this.#element('error-code').textContent = code;
     this.#show('error');
-    announce([`${this.#words.say('error.eyebrow')}. `, this.#words.english(sentence)], this.#root);
+    announce([`${this.#words.say('error.eyebrow')}. `, this.#words.english(message)], this.#root);
   }
 
   /** @param {Assessment} assessment */

@@ -78,7 +78,7 @@ export const de = {
   'viewer.none': 'Keine Aufnahme',
   'viewer.film': 'Die Aufnahme {file}, wie das Programm sie gelesen hat',
   'viewer.reset': 'Die Aufnahme wird gezeigt, wie sie gelesen wurde.',
-  'viewer.window': 'Fenstermitte {center}, Fensterbreite {width}',
+  'viewer.window': 'Mitte {center}, Breite {width}',
   'viewer.zoom': '{zoom}\u00a0×',
   'viewer.drag-window': 'Ziehen ändert Helligkeit und Kontrast.',
   'viewer.drag-move': 'Ziehen verschiebt die Aufnahme.',

@@ -78,7 +78,7 @@ export const es = {
   'viewer.none': 'Ninguna radiografía',
   'viewer.film': 'La radiografía {file}, tal como la leyó el programa',
   'viewer.reset': 'La radiografía se muestra tal como se leyó.',
-  'viewer.window': 'Ventana: centro {center}, ancho {width}',
+  'viewer.window': 'Centro {center}, ancho {width}',
   'viewer.zoom': '{zoom}\u00a0×',
   'viewer.drag-window': 'Al arrastrar cambian el brillo y el contraste.',
   'viewer.drag-move': 'Al arrastrar se mueve la imagen.',
@@ -133,7 +133,7 @@ export const es = {
 
   'verdict.call': 'Se parece a las radiografías con la etiqueta',
   'verdict.answer': 'Respuesta',
-  'verdict.none': 'Ninguna categoría asignada',
+  'verdict.none': 'Sin asignación',
   'verdict.uncommitted': 'La red no se pronuncia sobre esta radiografía.',
   'verdict.refused': 'Rechazada',
   'verdict.blank': 'No hay nada en esta imagen',

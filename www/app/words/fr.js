@@ -78,7 +78,7 @@ export const fr = {
   'viewer.none': 'Aucun cliché',
   'viewer.film': 'Le cliché {file}, tel que le programme l’a lu',
   'viewer.reset': 'Le cliché est montré tel qu’il a été lu.',
-  'viewer.window': 'Fenêtre\u00a0: centre {center}, largeur {width}',
+  'viewer.window': 'Centre {center}, largeur {width}',
   'viewer.zoom': '{zoom}\u00a0×',
   'viewer.drag-window': 'Faire glisser change la luminosité et le contraste.',
   'viewer.drag-move': 'Faire glisser déplace le cliché.',
@@ -133,7 +133,7 @@ export const fr = {
 
   'verdict.call': 'Ressemble aux clichés étiquetés',
   'verdict.answer': 'Réponse',
-  'verdict.none': 'Aucune catégorie attribuée',
+  'verdict.none': 'Aucune attribution',
   'verdict.uncommitted': 'Le réseau ne se prononce pas sur ce cliché.',
   'verdict.refused': 'Refusé',
   'verdict.blank': 'Il n’y a rien sur cette image',
