@@ -179,7 +179,13 @@ describe('in the lab', () => {
     await touch('touchStart', middle);
     for (let step = 1; step <= 6; step++) await touch('touchMove', { x: middle.x, y: middle.y - 12 * step });
     await touch('touchEnd');
-    await becomes(() => rows(app, 'own'), ([covid]) => covid !== undefined && covid.after > 0.005, 'a line is covered');
+    // The last of the strokes has been judged when nothing changes any more.
+    const covered = async () => (await rows(app, 'own'))[0]?.after ?? 0;
+    await becomes(async () => {
+      const before = await covered();
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      return before > 0.005 && before === await covered();
+    }, true, 'a line is covered');
     const [line] = await rows(app, 'own');
     const film = await app.locator('#sheet').boundingBox();
     assert.ok(film);
