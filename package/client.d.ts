@@ -65,7 +65,8 @@ export type BackendChange = {
 declare const Target: new () => import('./events.js').Telling<ClassifierEventMap> & EventTarget;
 /**
  * A classifier in a worker of its own. Dispatches `backendchange` (a `CustomEvent` whose `detail` is a
- * {@link BackendChange}) when it has to go on with another engine.
+ * {@link BackendChange}) when it has to go on with another engine, and `restart` (the same) when the graphics processor was
+ * lost and answers again.
  */
 export declare class Classifier extends Target {
     #private;
@@ -82,6 +83,8 @@ export declare class Classifier extends Target {
     get backend(): import("./generated/cpu/deepbreath.js").Backend;
     /** Why that one, in words; empty where it was asked for. */
     get reason(): string;
+    /** Whether it is the processor because the graphics processor was tried and failed. */
+    get fallback(): boolean;
     /** What the weights file tells of itself: classes, thresholds with their measured rates, provenance. */
     get weights(): Loaded['metadata'];
     /**

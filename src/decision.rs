@@ -125,13 +125,19 @@ impl fmt::Display for Reason {
                 gate.distance, gate.limit
             ),
             Self::Flawed(flaw) => f.write_str(match flaw {
+                // The file, because a viewer turns and inverts only what it shows.
                 Flaw::Turned90 | Flaw::Turned270 => {
-                    "It may be a chest X-ray lying on its side: turn it upright and try again."
+                    "It may be a chest X-ray lying on its side: save the file itself upright and open it again. \
+                     A viewer's tools change only what is shown."
                 }
-                Flaw::Turned180 => "It may be a chest X-ray upside down: turn it upright and try again.",
+                Flaw::Turned180 => {
+                    "It may be a chest X-ray upside down: save the file itself upright and open it again. \
+                     A viewer's tools change only what is shown."
+                }
                 Flaw::Cropped => "It may be a chest X-ray cropped to one lung: the whole chest is needed.",
                 Flaw::Inverted => {
-                    "It may be a chest X-ray as its negative (air bright, bone dark): invert it and try again."
+                    "It may be a chest X-ray as its negative (air bright, bone dark): save the file itself with air \
+                     dark and bone bright, and open it again. A viewer's tools change only what is shown."
                 }
             }),
             Self::Blank => f.write_str("The image is blank: there is next to one grey only."),
@@ -327,6 +333,14 @@ mod tests {
             let gate = |distance| Some(Gate { distance, limit: 1.0, flaw: Some(flaw) });
             assert_eq!(codes(judged(gate(2.0), false)), ["out-of-distribution", code]);
             assert_eq!(codes(judged(gate(0.5), false)), [""; 0], "a flaw within the limit refuses nothing");
+        }
+    }
+
+    #[test]
+    fn a_film_the_wrong_way_round_is_to_be_saved_anew() {
+        for flaw in [Flaw::Turned90, Flaw::Turned180, Flaw::Turned270, Flaw::Inverted] {
+            let text = Reason::Flawed(flaw).to_string();
+            assert!(text.contains("save the file itself") && text.contains("only what is shown"), "{text}");
         }
     }
 

@@ -52,7 +52,7 @@ export { DeepbreathError };
  * @typedef {ClassifyOptions & { signal?: AbortSignal | undefined }} RequestOptions
  */
 
-/** What `backendchange` says: `event.detail`. @typedef {{ backend: Backend, reason: string }} BackendChange */
+/** What `backendchange` and `restart` say: `event.detail`. @typedef {{ backend: Backend, reason: string }} BackendChange */
 
 /** A graphics processor that is lost so often is left alone. */
 const MOST_LOSSES = 2;
@@ -67,7 +67,8 @@ const Target = /** @type {new () => import('./events.js').Telling<ClassifierEven
 
 /**
  * A classifier in a worker of its own. Dispatches `backendchange` (a `CustomEvent` whose `detail` is a
- * {@link BackendChange}) when it has to go on with another engine.
+ * {@link BackendChange}) when it has to go on with another engine, and `restart` (the same) when the graphics processor was
+ * lost and answers again.
  */
 export class Classifier extends Target {
   #options;
@@ -78,6 +79,7 @@ export class Classifier extends Target {
   /** @type {Backend} */
   #backend = 'cpu';
   #reason = '';
+  #fallback = false;
   /** How often the graphics processor was lost. */
   #losses = 0;
   /** @type {Loaded['metadata'] | undefined} */
@@ -124,6 +126,11 @@ export class Classifier extends Target {
   /** Why that one, in words; empty where it was asked for. */
   get reason() {
     return this.#reason;
+  }
+
+  /** Whether it is the processor because the graphics processor was tried and failed. */
+  get fallback() {
+    return this.#fallback;
   }
 
   /** What the weights file tells of itself: classes, thresholds with their measured rates, provenance. */
@@ -230,6 +237,7 @@ export class Classifier extends Target {
     if (this.#backend === 'webgpu' && this.#losses >= MOST_LOSSES) return this.#fall(lost);
     try {
       const { engine } = await this.#start(this.#backend);
+      if (lost?.code === 'device-lost') this.#tell('restart', this.#backend, lost.message);
       return (this.#engine = engine);
     } catch (error) {
       if (this.#backend === 'cpu') throw error;
@@ -242,15 +250,26 @@ export class Classifier extends Target {
     const { engine } = await this.#start('cpu');
     this.#engine?.close(new DeepbreathError('closed', 'Replaced by the processor.'));
     this.#engine = engine;
-    this.#settle('cpu', `the graphics processor failed: ${error instanceof Error ? error.message : error}`);
+    this.#settleFor(error);
     return engine;
+  }
+
+  /** The processor, because the graphics processor failed. @param {unknown} error */
+  #settleFor(error) {
+    this.#fallback = true;
+    this.#settle('cpu', `the graphics processor failed: ${error instanceof Error ? error.message : error}`);
   }
 
   /** @param {Backend} backend @param {string} reason */
   #settle(backend, reason) {
     this.#backend = backend;
     this.#reason = reason;
-    this.dispatchEvent(new CustomEvent('backendchange', { detail: { backend, reason } }));
+    this.#tell('backendchange', backend, reason);
+  }
+
+  /** @param {keyof ClassifierEventMap} type @param {Backend} backend @param {string} reason */
+  #tell(type, backend, reason) {
+    this.dispatchEvent(new CustomEvent(type, { detail: { backend, reason } }));
   }
 
   /**
@@ -324,7 +343,7 @@ export class Classifier extends Target {
       this.#engine = (faster ? gpu : cpu).engine;
       this.#settle(faster ? 'webgpu' : 'cpu', `the faster one here: ${times}`);
     } catch (error) {
-      this.#settle('cpu', `the graphics processor failed: ${error instanceof Error ? error.message : error}`);
+      this.#settleFor(error);
     }
   }
 }

@@ -1,13 +1,12 @@
 // <deep-breath weights="deepbreath.safetensors">: the application's viewer and answer as a custom element, for one film at
 // a time. Markup, styles, viewer and answer are those of the application (www/app.html, www/app/).
 
-import { Answer } from './app/answer.js';
+import { Answer, knownOf } from './app/answer.js';
 import { announce, button, element, input, make } from './app/dom.js';
 import { ENGLISH, fill, Words } from './app/language.js';
-import { ratesOf } from './app/measured.js';
 import { SaliencyControls } from './app/saliency.js';
 import { Viewer } from './app/viewer.js';
-import { described, engineName, loadingText } from './app/words.js';
+import { described, loadingText } from './app/words.js';
 import { DeepbreathError } from './engine.js';
 import { release, take } from './engines.js';
 import { ANSWER, STYLES, SYMBOLS, VIEWER } from './generated/markup.js';
@@ -361,6 +360,7 @@ export class DeepBreathElement extends Base {
     if (!this.isConnected || !this.#root) return;
     if (this.#html('status').dataset.state === 'failed') this.#clear(); // What failed is said no longer.
     this.#leave();
+    this.#html('engine-note').hidden = true; // Of the engine that was.
     const backend = this.getAttribute('backend');
     const base = this.getAttribute('base');
     const engine = (this.#engine = take({
@@ -385,7 +385,10 @@ export class DeepBreathElement extends Base {
     const engine = this.#engine;
     this.#engine = undefined;
     engine.removeEventListener('progress', this.#progressed);
-    engine.classifier.then((classifier) => classifier.removeEventListener('backendchange', this.#changed), () => {});
+    engine.classifier.then((classifier) => {
+      classifier.removeEventListener('backendchange', this.#changed);
+      classifier.removeEventListener('restart', this.#restarted);
+    }, () => {});
     release(engine);
   }
 
@@ -397,15 +400,20 @@ export class DeepBreathElement extends Base {
   /** @param {Classifier} classifier */
   #ready(classifier) {
     const { weights, backend } = classifier;
-    this.#answer?.know({ rates: (label, id) => ratesOf(weights, label, id), gated: Boolean(weights.gate), classes: weights.classes, conformal: weights.conformal });
+    this.#answer?.know(knownOf(weights));
+    if (classifier.fallback) this.#answer?.tellEngine('fallback', classifier.reason);
     this.#status('ready', (words) => words.say('status.ready'));
     classifier.addEventListener('backendchange', this.#changed);
+    classifier.addEventListener('restart', this.#restarted);
     this.#tell('ready', { backend, weights });
   }
 
-  #changed = (/** @type {import('./events.js').ClassifierEventMap['backendchange']} */ { detail: { backend, reason } }) => {
-    const words = this.#words;
-    announce(words.parts('status.backend', { engine: engineName(backend, words), reason: words.english(reason) }), this.#root);
+  #changed = (/** @type {import('./events.js').ClassifierEventMap['backendchange']} */ { detail: { reason } }) => {
+    this.#answer?.tellEngine('fallback', reason);
+  };
+
+  #restarted = (/** @type {import('./events.js').ClassifierEventMap['restart']} */ { detail: { reason } }) => {
+    this.#answer?.tellEngine('restart', reason);
   };
 }
 

@@ -12,8 +12,11 @@
 /** @template Told @typedef {((event: Told) => void) | { handleEvent(event: Told): void }} Heard */
 
 /**
- * Events of a `Classifier`: it has to go on with another engine.
- * @typedef {{ backendchange: CustomEvent<import('./client.js').BackendChange> }} ClassifierEventMap
+ * Events of a `Classifier`: it has to go on with another engine; the graphics processor was lost and answers again.
+ * @typedef {{
+ *   backendchange: CustomEvent<import('./client.js').BackendChange>,
+ *   restart: CustomEvent<import('./client.js').BackendChange>,
+ * }} ClassifierEventMap
  */
 
 /**

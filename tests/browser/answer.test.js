@@ -299,11 +299,58 @@ describe('what the released weights never do', () => {
     assert.equal(await app.locator('#prevalence').isVisible(), false);
   }));
 
-  test('another engine is told, with the reason', () => withFake(`globalThis.fake = ${fake(ANSWER)}`, async (app) => {
-    assert.equal(await app.locator('#notice').isVisible(), false);
-    await app.evaluate(`fake.dispatchEvent(new CustomEvent('backendchange', { detail: { backend: 'cpu', reason: 'the graphics processor failed: device lost' } }))`);
-    await becomes(() => text(app, '#notice'), /processor \(cpu\).*device lost/);
+  test('an engine that was lost, and another one, are told beside the answer and to screen readers, with the reason', () => withFake(`globalThis.fake = ${fake(ANSWER)}`, async (app) => {
+    const [note, log] = [app.locator('#answer #engine-note'), app.locator('#announcer')];
+    assert.equal(await note.isVisible(), false);
+    await give(app, drawn('photo.png'));
+    for (const [type, backend, reason, told = ''] of [
+      ['restart', 'webgpu', 'the device is gone', 'The graphics card answers again: it was lost and started anew (the device is gone).'],
+      ['backendchange', 'cpu', 'the graphics processor failed: gone again', 'The processor answers, with the same network: the graphics processor failed: gone again.'],
+    ]) {
+      await app.evaluate(`fake.dispatchEvent(new CustomEvent('${type}', { detail: { backend: '${backend}', reason: '${reason}' } }))`);
+      await becomes(() => note.innerText(), told);
+      await log.getByText(told).waitFor({ state: 'attached' });
+    }
+    await give(app, drawn('next.png'));
+    assert.equal(await note.isVisible(), true, 'it is so for every film from then on');
   }));
+
+  test('a graphics processor that failed while loading is told beside the answer', () => withFake(fake(ANSWER, "fallback: true, reason: 'the graphics processor failed: it did not start',"), async (app) => {
+    await becomes(() => text(app, '#answer #engine-note'), /^The processor answers.*it did not start\.$/);
+    await app.locator('#announcer').getByText(/it did not start/).waitFor({ state: 'attached' });
+  }));
+
+  test('which mixture the percentages are for is said where the weights were balanced, and only beside percentages', async () => {
+    const open = { ...ANSWER, refused: false, reasons: [], call: 'covid' };
+    for (const [answer, offsets, said] of /** @type {[object, string, boolean][]} */ ([[open, '[0.1, -0.1]', true], [open, '[]', false], [ANSWER, '[0.1, -0.1]', false]])) {
+      await withFake(fake(answer, `weights: { origin: { offsets: ${offsets} } },`), async (app) => {
+        await give(app, drawn('photo.png'));
+        assert.equal(await app.locator('#mixture').isVisible(), said);
+        if (said) assert.match(await text(app, '#mixture'), /equal mixture of these 2 findings/);
+      });
+    }
+  });
+
+  test('where no finding, or more than one, reaches its threshold there is no call, and the reason says so', async () => {
+    const point = (/** @type {string} */ finding, /** @type {number} */ threshold) => ({ name: 'balanced', finding, threshold, sensitivity: 0.9, specificity: 0.9, n: 9, data: 'nine films' });
+    const weights = JSON.stringify({ classes: ['covid', 'normal'], operating_points: [point('covid', 0.3), point('normal', 0.6)] });
+    const cases = [
+      { code: 'no-finding-reached', covid: 0.25, normal: 0.55, said: 'No finding reaches its threshold.', reached: [] },
+      { code: 'several-findings-reached', covid: 0.38, normal: 0.62, said: 'More than one finding reaches its threshold: COVID-19 and Normal.', reached: ['covid', 'normal'] },
+    ];
+    for (const { code, covid, normal, said, reached } of cases) {
+      const findings = [{ label: 'covid', probability: covid }, { label: 'normal', probability: normal }];
+      const answer = { ...ANSWER, findings, refused: false, call: null, reasons: [{ code, text: 'The program says it otherwise.' }] };
+      await withFake(fake(answer, `weights: ${weights},`), async (app) => {
+        await give(app, drawn('photo.png'));
+        assert.deepEqual([await text(app, '#call-eyebrow'), await text(app, '#call'), await text(app, '#reasons')], ['Answer', 'No call', said]);
+        const marked = await app.locator('#findings [data-reached=true]').evaluateAll((rows) => rows.map((row) => row instanceof HTMLElement && row.dataset.label));
+        assert.deepEqual(marked, reached);
+        assert.equal(await app.locator('#findings [data-called=true]').count(), 0);
+        await app.locator('#announcer').getByText(/photo\.png\. Answer: No call\. COVID-19 \d+\.\d %/).waitFor({ state: 'attached' });
+      });
+    }
+  });
 
   test('without a gate the page says that nothing was checked; with one it does not', async () => {
     const open = { ...ANSWER, refused: false, reasons: [], call: 'covid' };

@@ -27,14 +27,16 @@ export async function openApp(page, url) {
  * @param {Page} page
  * @param {string} url Of a server for the sources.
  * @param {string} fake An expression: the classifier.
- * @param {{ wait?: boolean }} [options] Whether to wait until it is there.
+ * @param {{ wait?: boolean, lang?: string }} [options] Whether to wait until it is there, and the language of the page.
  * @returns {Promise<Frame>}
  */
-export async function openFake(page, url, fake, { wait = true } = {}) {
+export async function openFake(page, url, fake, { wait = true, lang = 'en' } = {}) {
   await page.goto(`${url}app.html`);
   await page.addScriptTag({ type: 'module', content: `
     import { start } from './app/main.js';
-    void start(async () => (${fake}), { version: 'test' });
+    import { ${lang} as texts } from './app/words/${lang}.js';
+    const words = ${lang === 'en' ? 'undefined' : `{ lang: '${lang}', texts }`};
+    void start(async () => (${fake}), { version: 'test', words });
   ` });
   const frame = page.mainFrame();
   await frame.locator('body:not([hidden])').waitFor();

@@ -292,9 +292,12 @@ describe('the graphics processor', () => {
     const [first, reason] = [classifier.backend, classifier.reason];
     /** @type {string[]} */
     const events = [];
-    classifier.addEventListener('backendchange', (event) => events.push(/** @type {CustomEvent} */ (event).detail.reason));
+    classifier.addEventListener('backendchange', ({ detail }) => events.push(detail.reason));
+    /** @type {string[]} */
+    const restarts = [];
+    classifier.addEventListener('restart', ({ detail: { backend, reason } }) => restarts.push(`${backend}: ${reason}`));
     const answers = await Promise.all([1, 2, 3].map(() => classifier.classify(bytes)));
-    return { first, reason, last: classifier.backend, events, answers: answers.length, classes: classifier.weights.classes };
+    return { first, reason, last: classifier.backend, fallback: classifier.fallback, events, restarts, answers: answers.length, classes: classifier.weights.classes };
   };
   const ADAPTER = "Object.defineProperty(navigator, 'gpu', { value: { requestAdapter: async () => ({ info: { isFallbackAdapter: false } }) } })";
   /** @param {string} cpu @param {string} webgpu @param {string} backend @param {string} [before] @returns {ReturnType<typeof films>} */
@@ -302,14 +305,16 @@ describe('the graphics processor', () => {
     embedded(/** @type {any} */ (`(client, given) => (${films})(client, given, '${cpu}', '${webgpu}', '${backend}')`), before);
 
   test('that is lost once is opened again', async () => {
-    const { first, last, events, answers, classes } = await run('', 'loses-device-once', 'webgpu');
+    const { first, last, fallback, events, restarts, answers, classes } = await run('', 'loses-device-once', 'webgpu');
     assert.deepEqual({ first, last, events, answers }, { first: 'webgpu', last: 'webgpu', events: [], answers: 3 });
+    assert.deepEqual([fallback, restarts], [false, ['webgpu: the device is gone']], 'which is told');
     assert.deepEqual(classes, ['covid', 'normal', 'pneumonia']);
   });
 
   test('that is lost again gives way to the processor, which is said', async () => {
-    const { first, last, events, answers } = await run('', 'loses-device', 'webgpu');
-    assert.deepEqual({ first, last, answers }, { first: 'webgpu', last: 'cpu', answers: 3 });
+    const { first, last, fallback, events, restarts, answers } = await run('', 'loses-device', 'webgpu');
+    assert.deepEqual({ first, last, fallback, answers }, { first: 'webgpu', last: 'cpu', fallback: true, answers: 3 });
+    assert.equal(restarts.length, 1);
     assert.equal(events.length, 1);
     assert.match(events[0] ?? '', /device is gone/);
   });
@@ -329,7 +334,7 @@ describe('the graphics processor', () => {
       const bytes = Uint8Array.from(atob(image), (letter) => letter.charCodeAt(0));
       const classifier = await Classifier.load({ weights, backend: 'webgpu', modules: modules('', 'panics') });
       let changes = 0;
-      classifier.addEventListener('backendchange', () => changes++);
+      for (const type of /** @type {const} */ (['backendchange', 'restart'])) classifier.addEventListener(type, () => changes++);
       const files = ['bad.png', 'good.png', 'bad too.png', 'good.png'];
       const answers = await Promise.all(files.map((name) => classifier.classify(new File([bytes], name)).then(({ file }) => file, ({ code }) => code)));
       return { answers, changes, last: classifier.backend };
@@ -338,8 +343,8 @@ describe('the graphics processor', () => {
   });
 
   test('that computes something else is not used, which is said', async () => {
-    const { first, reason } = await run('', 'computes-wrongly', 'webgpu');
-    assert.equal(first, 'cpu');
+    const { first, reason, fallback } = await run('', 'computes-wrongly', 'webgpu');
+    assert.deepEqual([first, fallback], ['cpu', true]);
     assert.match(reason, /another logit/);
   });
 
@@ -354,8 +359,8 @@ describe('the graphics processor', () => {
 
   test('that never starts gives way to the processor, which is said', async () => {
     const hurry = hurried([10_000, 20_000, 180_000], 500);
-    const { first, reason } = await run('', 'never-starts', 'auto', `${ADAPTER}; ${hurry}`);
-    assert.deepEqual([first, reason], ['cpu', 'the graphics processor failed: it did not start within 20 seconds']);
+    const { first, reason, fallback } = await run('', 'never-starts', 'auto', `${ADAPTER}; ${hurry}`);
+    assert.deepEqual([first, reason, fallback], ['cpu', 'the graphics processor failed: it did not start within 20 seconds', true]);
     const asked = await run('', 'never-starts', 'webgpu', hurry);
     assert.deepEqual([asked.first, asked.reason], ['cpu', 'the graphics processor failed: it did not start within 180 seconds']);
     const silent = "Object.defineProperty(navigator, 'gpu', { value: { requestAdapter: () => new Promise(() => {}) } })";
@@ -364,7 +369,7 @@ describe('the graphics processor', () => {
   });
 
   test('that is none is not tried', async () => {
-    const { first, reason } = await run('', 'computes-wrongly', 'auto', "Object.defineProperty(navigator, 'gpu', { value: undefined })");
-    assert.deepEqual([first, reason], ['cpu', 'this browser has no WebGPU']);
+    const { first, reason, fallback } = await run('', 'computes-wrongly', 'auto', "Object.defineProperty(navigator, 'gpu', { value: undefined })");
+    assert.deepEqual([first, reason, fallback], ['cpu', 'this browser has no WebGPU', false]);
   });
 });

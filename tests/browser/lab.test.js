@@ -121,6 +121,18 @@ describe('in the lab', () => {
     assert.equal(await app.locator('#lab-absent').isVisible(), true, 'and that there is no second network is said');
   });
 
+  test('a change is that of the probabilities, not of their rounded figures', async () => {
+    const app = await openLab();
+    await app.locator('#tab-answer').click();
+    await app.evaluate('globalThis.sure = 0.021');
+    await give(app, drawn('next.png'));
+    await app.locator('#tab-lab').click();
+    await becomes(() => rows(app, 'own'), (all) => all[0]?.before === 0.021);
+    await app.evaluate('globalThis.sure = 0.025');
+    await cover(app, 'lungs');
+    await becomes(() => rows(app, 'own'), [{ label: 'covid', before: 0.021, after: 0.025, change: '0' }, { label: 'normal', before: 0.979, after: 0.975, change: '0' }]);
+  });
+
   test('the brush paints where the pointer is, also on a zoomed film, and uncovers', async () => {
     const app = await openLab();
     const painted = () => app.locator('#cover').evaluate((canvas) => {
@@ -167,7 +179,13 @@ describe('in the lab', () => {
     await touch('touchStart', middle);
     for (let step = 1; step <= 6; step++) await touch('touchMove', { x: middle.x, y: middle.y - 12 * step });
     await touch('touchEnd');
-    await becomes(() => rows(app, 'own'), ([covid]) => covid !== undefined && covid.after > 0.005, 'a line is covered');
+    // The last of the strokes has been judged when nothing changes any more.
+    const covered = async () => (await rows(app, 'own'))[0]?.after ?? 0;
+    await becomes(async () => {
+      const before = await covered();
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      return before > 0.005 && before === await covered();
+    }, true, 'a line is covered');
     const [line] = await rows(app, 'own');
     const film = await app.locator('#sheet').boundingBox();
     assert.ok(film);

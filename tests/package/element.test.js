@@ -117,6 +117,23 @@ describe('<deep-breath>', () => {
     assert.ok(difference(findings, expected[name]) < TOLERANCE);
   });
 
+  test('beside the answer stands which mixture the percentages are for, and what became of the engine', async () => {
+    const first = page.locator('#first');
+    const refused = await first.evaluate((element) => /** @type {DeepBreathElement} */ (element).assessment?.refused);
+    assert.equal(await first.locator('#mixture').isVisible(), !refused);
+    assert.match(await first.locator('#mixture').textContent() ?? '', /equal mixture of these \d findings/);
+    assert.equal(await first.locator('#engine-note').isVisible(), false);
+    for (const [type, told] of /** @type {[string, RegExp][]} */ ([['restart', /answers again.*\(said by a test\)/], ['backendchange', /^The processor answers.*: said by a test\.$/]])) {
+      await first.evaluate(async (element, type) => {
+        const classifier = await /** @type {DeepBreathElement} */ (element).classifier;
+        classifier.dispatchEvent(new CustomEvent(type, { detail: { backend: 'cpu', reason: 'said by a test' } }));
+      }, type);
+      await becomes(() => first.locator('#engine-note').innerText(), told);
+      await first.locator('#announcer p', { hasText: told }).waitFor({ state: 'attached' });
+    }
+    await first.locator('#engine-note').evaluate((note) => /** @type {HTMLElement} */ (note).hidden = true);
+  });
+
   test('the film is looked at by keyboard, with the tools of the application', async () => {
     await page.locator('#first #stage').focus();
     await page.keyboard.press('+');

@@ -109,10 +109,10 @@ describe('<deep-breath-frame>', () => {
         document.body.append(element);
       }, site.url);
       const app = tab.frameLocator('deep-breath-frame iframe').frameLocator('#place iframe');
-      await app.locator('#status[lang=de]', { hasText: 'Bereit' }).waitFor({ timeout: 60_000 });
-      await app.locator('#disclaimer [lang=de]', { hasText: 'Für Lehre und Forschung. Keine Diagnose.' }).waitFor();
+      await app.locator('#status:lang(de)', { hasText: 'Bereit' }).waitFor({ timeout: 60_000 });
+      await app.locator('#disclaimer :lang(de)', { hasText: 'Für Lehre und Forschung. Keine Diagnose.' }).waitFor();
       await app.locator('#file').setInputFiles(path.join(made.folder, made.images.at(-1) ?? ''));
-      await app.locator('#assessment[lang=de] #facts', { hasText: 'Prozessor (cpu)' }).waitFor({ timeout: 60_000 });
+      await app.locator('#assessment:lang(de) #facts', { hasText: 'Prozessor (cpu)' }).waitFor({ timeout: 60_000 });
       const fetched = site.served.slice(before).filter((name) => name.includes('/app/words/')).map((name) => path.basename(name).split('-')[0]);
       assert.deepEqual(fetched.toSorted(), ['de', 'en']);
     } finally {

@@ -45,6 +45,15 @@ describe('the catalogues', () => {
     }
   });
 
+  test('of a film the wrong way round it is the file that has to change, whatever the viewer shows', async () => {
+    const file = { en: /the file itself/, de: /die Datei selbst/, es: /el propio archivo/, fr: /le fichier lui-même/ };
+    for (const [lang, named] of Object.entries(file)) {
+      /** @type {Record<string, string>} */
+      const texts = (await import(path.join(FOLDER, `${lang}.js`)))[lang];
+      for (const key of ['reason.turned', 'reason.inverted']) assert.match(texts[key] ?? '', named, `${lang} ${key}`);
+    }
+  });
+
   test('are chosen by tag: the language of a region, else English', async () => {
     define('it-CH', { 'status.ready': 'Pronto' });
     assert.throws(() => define('no tag', {}), RangeError);

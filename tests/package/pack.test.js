@@ -230,6 +230,8 @@ export async function answer(film: File, pixels: ImageData, signal: AbortSignal)
   classifier.addEventListener('backendchange', changed, { once: true });
   classifier.addEventListener('backendchange', ({ detail: { backend, reason } }) => console.log(backend === 'cpu', reason));
   classifier.removeEventListener('backendchange', changed);
+  classifier.addEventListener('restart', changed);
+  if (classifier.fallback) console.log(classifier.reason);
   // @ts-expect-error: the detail is no number
   classifier.addEventListener('backendchange', ({ detail }: CustomEvent<number>) => console.log(detail));
   // @ts-expect-error: and has no such field

@@ -1,7 +1,8 @@
 // The answer beside the film: what the network says, how far it was measured to be right, how the film was read.
 
-import { announce, element, make } from './dom.js';
+import { announce, element, make, unbroken } from './dom.js';
 import { ENGLISH } from './language.js';
+import { ratesOf } from './measured.js';
 import { Prevalence } from './prevalence.js';
 import { facts, findingName, interval, oneOf, percent, problem, reasonText, setMeaning, verdict, wholePercent } from './words.js';
 
@@ -12,9 +13,19 @@ import { facts, findingName, interval, oneOf, percent, problem, reasonText, setM
  * @typedef {object} Known
  * @property {(label: string, weights: string) => Rates | undefined} rates
  * @property {boolean} gated
+ * @property {boolean} balanced Whether the probabilities are those of an equal mixture of the findings.
  * @property {string[]} classes
  * @property {import('./measured.js').Metadata['conformal']} conformal
  */
+
+/** What the weights say about themselves, for {@link Answer}. @param {import('./measured.js').Metadata | undefined} metadata @returns {Known} */
+export const knownOf = (metadata) => ({
+  rates: (label, weights) => ratesOf(metadata, label, weights),
+  gated: Boolean(metadata?.gate),
+  balanced: Boolean(metadata?.origin?.offsets?.length),
+  classes: metadata?.classes ?? [],
+  conformal: metadata?.conformal,
+});
 
 const PARTS = ['waiting', 'working', 'error', 'assessment'];
 
@@ -22,6 +33,7 @@ export class Answer {
   /** @type {((label: string, weights: string) => Rates | undefined)} */
   #rates = () => undefined;
   #gated = false;
+  #balanced = false;
   /** @type {Known['conformal']} */
   #conformal;
   /** @type {string[]} */
@@ -31,6 +43,8 @@ export class Answer {
   #words = ENGLISH;
   /** Draws what is shown, once more. */
   #draw = () => {};
+  /** Draws what is said of the engine, once more. */
+  #drawEngine = () => {};
 
   /** @param {import('./dom.js').Root} [root] */
   constructor(root = document) {
@@ -39,9 +53,10 @@ export class Answer {
   }
 
   /** Takes what the weights say about themselves. @param {Known} known */
-  know({ rates, gated, classes, conformal }) {
+  know({ rates, gated, balanced, classes, conformal }) {
     this.#rates = rates;
     this.#gated = gated;
+    this.#balanced = balanced;
     this.#conformal = conformal;
     this.#classes = classes;
     this.#listClasses();
@@ -59,6 +74,7 @@ export class Answer {
     this.#prevalence.speak(words);
     this.#listClasses();
     this.#draw();
+    this.#drawEngine();
   }
 
   /** @param {string} id */
@@ -69,6 +85,21 @@ export class Answer {
   /** @param {string} part */
   #show(part) {
     for (const id of PARTS) this.#element(id).hidden = id !== part;
+  }
+
+  /**
+   * Says beside the answers, and stays there, that the processor had to take over or that the graphics processor was lost and
+   * started anew.
+   * @param {'fallback' | 'restart'} event
+   * @param {string} reason
+   */
+  tellEngine(event, reason) {
+    const told = () => this.#words.parts(`status.${event}`, { reason: this.#words.english(reason) });
+    const note = this.#element('engine-note');
+    this.#drawEngine = () => note.replaceChildren(...told());
+    this.#drawEngine();
+    note.hidden = false;
+    announce(told(), this.#root);
   }
 
   /** Nothing was asked yet. */
@@ -119,13 +150,18 @@ export class Answer {
     const reached = assessment.findings.filter(({ label, probability }) =>
       probability >= (this.#rates(label, assessment.weights)?.threshold ?? Infinity)).map(({ label }) => label);
     this.#element('reasons').replaceChildren(
-      ...assessment.reasons.map((reason) => make('li', '', reasonText(reason, reached, words))));
+      ...assessment.reasons.map((reason) => {
+        const text = reasonText(reason, reached, words);
+        return make('li', '', ...(typeof text === 'string' ? unbroken(text) : [text]));
+      }));
     // The probabilities of a refused image mean nothing, so they are not shown.
     const findings = assessment.refused ? [] : assessment.findings;
     this.#element('findings').replaceChildren(...findings.map(({ label, probability }) =>
       this.#row(label, probability, assessment.weights, label === assessment.call)));
     const rates = findings.map(({ label }) => this.#rates(label, assessment.weights));
     this.#explain(rates);
+    this.#element('mixture').hidden = findings.length === 0 || !this.#balanced;
+    this.#element('mixture').textContent = words.say('answer.mixture', { count: findings.length });
     this.#tellSet(assessment);
     this.#offerPrevalence(assessment.call, findings, rates);
     this.#element('unchecked').hidden = this.#gated || assessment.refused;
@@ -139,7 +175,7 @@ export class Answer {
     const conformal = this.#conformal;
     this.#element('set').hidden = !predictionSet || !conformal;
     if (!predictionSet || !conformal) return;
-    this.#element('set-labels').textContent = this.#words.say('answer.possible', { findings: oneOf(predictionSet, this.#words) });
+    this.#element('set-labels').replaceChildren(...unbroken(this.#words.say('answer.possible', { findings: oneOf(predictionSet, this.#words) })));
     this.#element('set-meaning').replaceChildren(...setMeaning(predictionSet.length, conformal, this.#words));
   }
 

@@ -31,6 +31,9 @@ export function make(tag, className, ...children) {
   return node;
 }
 
+/** The text with names such as COVID-19 kept on one line. @param {string} text @returns {(string | Node)[]} */
+export const unbroken = (text) => text.split(/(\p{L}+-\d+)/u).map((part, index) => (index % 2 ? make('span', 'unbroken', part) : part));
+
 /** @param {string} id @param {Root} [root] @returns {HTMLButtonElement} */
 export const button = (id, root) => element(id, HTMLButtonElement, root);
 

@@ -11,8 +11,9 @@ const LITTER = /^(\..*|Thumbs\.db|desktop\.ini)$/i;
 /**
  * @param {(files: Named[], leftOut: number) => void} open
  * @param {(error: unknown) => void} fail
+ * @param {() => void} manyFolders Hears that more than one folder was dropped, or one beside files.
  */
-export function takeFiles(open, fail) {
+export function takeFiles(open, fail, manyFolders) {
   for (const [id, buttons] of Object.entries({ file: ['open', 'choose'], folder: ['open-folder'], camera: ['open-camera', 'photograph'] })) {
     const picker = input(id);
     for (const one of buttons) button(one).addEventListener('click', () => picker.click());
@@ -36,7 +37,7 @@ export function takeFiles(open, fail) {
     const files = [...(clipboardData?.files ?? [])];
     offer(files.map((file) => ({ file, name: file.name })), open);
   });
-  takeDrops(open, fail);
+  takeDrops(open, manyFolders);
 }
 
 /** In the order of their names. @param {Named[]} files @param {(files: Named[], leftOut: number) => void} open */
@@ -53,9 +54,9 @@ function offer(files, open) {
  * a field for folders is read by the browser itself. So the folder field lies over the page while something is dragged:
  * one folder is left to it, files are taken here.
  * @param {(files: Named[], leftOut: number) => void} open
- * @param {(error: unknown) => void} fail
+ * @param {() => void} manyFolders
  */
-function takeDrops(open, fail) {
+function takeDrops(open, manyFolders) {
   const zone = element('dropzone', HTMLElement);
   const folder = input('folder');
   const cover = (/** @type {boolean} */ covered) => {
@@ -82,6 +83,6 @@ function takeDrops(open, fail) {
     event.preventDefault();
     const files = items.filter((item) => !folders.includes(item)).flatMap((item) => item.getAsFile() ?? []);
     offer(files.map((file) => ({ file, name: file.name })), open);
-    if (folders.length) fail(new Error('Drop one folder at a time, or files: what was in the folders is left out.'));
+    if (folders.length) manyFolders();
   });
 }

@@ -2,8 +2,9 @@
 // of a network that was trained the usual wrong way.
 
 import { bare, covered, paper, SIDE, stroke } from './cover.js';
-import { announce, button, element, input, make } from './dom.js';
-import { described, findingName, percent } from './words.js';
+import { announce, button, element, input, make, unbroken } from './dom.js';
+import { ENGLISH } from './language.js';
+import { described, findingName, percent, wholePercent } from './words.js';
 
 /** @typedef {import('../client.js').Classifier} Classifier */
 /** @typedef {import('../client.js').Judged} Judged */
@@ -19,15 +20,6 @@ import { described, findingName, percent } from './words.js';
  * @property {() => Promise<Classifier>} open
  * @property {() => void} fetch
  */
-
-/** What each part is good for, said once it is covered. @type {Record<string, string>} */
-const LESSONS = {
-  lungs: 'The lungs are covered, as far as they were found. Certainty that is left comes from elsewhere, or from their edges.',
-  outside: 'Hardly more than the lungs can be seen now. What this changes was read from outside them.',
-  corners: 'Hardly any lung lies in the corners. A large change means that the network used what stands there.',
-  marks: 'Letters and side markers can tell which hospital made a film, and say little of a disease. A large change means that they were used.',
-  border: 'The border shows how a film was cut and scanned, and hardly any lung. A large change means that it was used.',
-};
 
 /** From this probability on a network counts as sure. */
 const SURE = 0.8;
@@ -55,10 +47,11 @@ class Subject {
   /** @type {Question | undefined} The newest that waits. */
   #next;
 
-  /** @param {Classifier} classifier @param {HTMLElement} rows */
-  constructor(classifier, rows) {
+  /** @param {Classifier} classifier @param {HTMLElement} rows @param {import('./language.js').Words} words */
+  constructor(classifier, rows, words) {
     this.classifier = classifier;
     this.rows = rows;
+    this.words = words;
   }
 
   /** Asks; while one question is open, only the newest of the later ones is kept. @param {Question} question */
@@ -88,18 +81,18 @@ class Subject {
   }
 
   #draw() {
-    const { before, after } = this;
+    const { before, after, words } = this;
     if (!before || !after) return;
     this.rows.replaceChildren(...after.findings.map(({ label, probability }, index) => {
       const was = before.findings[index]?.probability ?? NaN;
-      const points = Math.round(100 * probability) - Math.round(100 * was);
+      const points = Math.round(100 * (probability - was));
       const bar = make('div', 'bar-track', make('div', 'bar-fill'), make('div', 'bar-mark'));
       bar.setAttribute('aria-hidden', 'true');
       bar.style.setProperty('--share', String(probability));
       bar.style.setProperty('--threshold', String(was));
-      const name = make('th', '', findingName(label));
+      const name = make('th', '', findingName(label, words));
       name.scope = 'row';
-      const row = make('tr', '', name, make('td', '', percent(was)), make('td', 'now', percent(probability)),
+      const row = make('tr', '', name, make('td', '', percent(was, words)), make('td', 'now', percent(probability, words)),
         make('td', 'change', points === 0 ? '0' : `${points > 0 ? '+' : '−'}${Math.abs(points)}`));
       row.dataset.label = label;
       row.dataset.before = String(was);
@@ -128,6 +121,7 @@ export class Lab {
   #film;
   /** @type {Reduced | undefined} */
   #reduced;
+  #words = ENGLISH;
   #cover = bare();
   #active = false;
   /** @type {Point} */
@@ -165,15 +159,21 @@ export class Lab {
     return this.#active;
   }
 
+  /** Says what comes from now on in other words. @param {import('./language.js').Words} words */
+  speak(words) {
+    this.#words = words;
+  }
+
   /** @param {Classifier} classifier @param {Tutorial | undefined} tutorial */
   use(classifier, tutorial) {
-    this.#own = new Subject(classifier, element('lab-own', HTMLElement));
+    this.#own = new Subject(classifier, element('lab-own', HTMLElement), this.#words);
     this.#tutorial = tutorial;
     const state = tutorial?.state ?? 'absent';
     element('lab-other-table', HTMLElement).hidden = state !== 'here';
     element('lab-elsewhere', HTMLElement).hidden = state !== 'elsewhere';
     element('lab-absent', HTMLElement).hidden = state !== 'absent';
-    element('lab-bytes', HTMLElement).textContent = `${((tutorial?.bytes ?? 0) / 1e6).toFixed(1)} MB`;
+    const size = this.#words.say('number.megabytes', { number: this.#words.number((tutorial?.bytes ?? 0) / 1e6, 1) });
+    element('lab-offer', HTMLElement).textContent = this.#words.say('lab.elsewhere', { size });
   }
 
   /** Another film, or none; what was covered is forgotten. @param {Film | undefined} film */
@@ -186,7 +186,7 @@ export class Lab {
     for (const subject of [this.#own, this.#other]) if (subject) subject.before = subject.after = undefined;
     for (const id of ['lab-own', 'lab-other']) element(id, HTMLElement).replaceChildren();
     for (const id of ['lab-live', 'lab-lesson']) element(id, HTMLElement).textContent = '';
-    element('lab-verdict', HTMLElement).textContent = 'Reading the film for the lab.';
+    element('lab-verdict', HTMLElement).textContent = this.#words.say('lab.reading');
     for (const id of ['lab-gate', 'lab-own-sure', 'lab-other-sure']) element(id, HTMLElement).hidden = true;
     this.#choose('nothing');
     this.#draw();
@@ -222,7 +222,7 @@ export class Lab {
     try {
       if (this.#tutorial?.state === 'here') {
         const classifier = await this.#tutorial.open();
-        this.#other ??= new Subject(classifier, element('lab-other', HTMLElement));
+        this.#other ??= new Subject(classifier, element('lab-other', HTMLElement), this.#words);
       }
       const reduced = await own.classifier.reduce(film.file);
       if (this.#film !== film) return;
@@ -230,7 +230,7 @@ export class Lab {
       // What was chosen while the film was read.
       this.#take(this.#part());
     } catch (error) {
-      if (this.#film === film) element('lab-verdict', HTMLElement).textContent = described(error).message;
+      if (this.#film === film) this.#fail(error);
     }
   }
 
@@ -295,7 +295,7 @@ export class Lab {
     const wanted = () => this.#reduced === film;
     for (const subject of [this.#own, this.#other]) {
       subject?.ask({ film, cover: this.#cover, wanted, tell: () => this.#tell() }).catch((error) => {
-        if (wanted()) element('lab-verdict', HTMLElement).textContent = described(error).message;
+        if (wanted()) this.#fail(error);
       });
     }
   }
@@ -308,32 +308,43 @@ export class Lab {
     });
   }
 
+  /** @param {unknown} error */
+  #fail(error) {
+    element('lab-verdict', HTMLElement).replaceChildren(this.#words.english(described(error).message));
+  }
+
   /** What the numbers mean. */
   #tell() {
     const { before, after } = this.#own ?? {};
     if (!before || !after) return;
+    const words = this.#words;
     const part = this.#part();
     const area = covered(this.#cover);
     const changes = after.findings.map(({ label, probability }, index) => ({ label, probability, was: before.findings[index]?.probability ?? 0 }));
     const largest = changes.toSorted((a, b) => Math.abs(b.probability - b.was) - Math.abs(a.probability - a.was))[0];
     const text = area === 0 || !largest
-      ? 'Nothing is covered yet. Choose a part, or paint on the film.'
-      : `${Math.round(100 * area)} % of the film is covered. Largest change: ${findingName(largest.label)}, from ${percent(largest.was)} to ${percent(largest.probability)}.`;
+      ? words.say('lab.bare')
+      : words.say('lab.changed', {
+        area: wholePercent(area, words),
+        finding: findingName(largest.label, words),
+        before: percent(largest.was, words),
+        after: percent(largest.probability, words),
+      });
     const verdict = element('lab-verdict', HTMLElement);
     if (verdict.textContent !== text) {
-      verdict.textContent = text;
+      verdict.replaceChildren(...unbroken(text));
       clearTimeout(this.#quiet);
       this.#quiet = setTimeout(() => announce(text), QUIET);
     }
     element('lab-live', HTMLElement).textContent = area === 0 ? '' : changes
-      .map(({ label, probability, was }) => `${findingName(label)} ${Math.round(100 * was)}\u00a0→\u00a0${Math.round(100 * probability)}`).join(' · ');
-    element('lab-lesson', HTMLElement).textContent = (area > 0 && LESSONS[part]) || '';
+      .map(({ label, probability, was }) => `${findingName(label, words)} ${Math.round(100 * was)}\u00a0→\u00a0${Math.round(100 * probability)}`).join(' · ');
+    element('lab-lesson', HTMLElement).textContent = (area > 0 && words.find(`lab.lesson-${part}`)) || '';
     this.#tellSure('own', this.#own, part);
     this.#tellSure('other', this.#other, part);
     element('lab-gate', HTMLElement).hidden = !after.refused;
     element('lab-gate', HTMLElement).textContent = before.refused
-      ? 'The page refuses this image even uncovered: it does not look like a frontal chest X-ray. The numbers are shown here all the same, for the experiment.'
-      : 'With these parts covered the page would refuse the image. The numbers are shown here all the same, for the experiment.';
+      ? words.say('lab.refused')
+      : words.say('lab.refused-covered');
   }
 
   /** A network that stays sure of the same label without the lungs did not need them. @param {string} which @param {Subject | undefined} subject @param {string} part */
@@ -343,7 +354,7 @@ export class Lab {
     const sure = part === 'lungs' && before && after && before.label === after.label && Math.min(before.probability, after.probability) >= SURE;
     const line = element(`lab-${which}-sure`, HTMLElement);
     line.hidden = !sure;
-    line.textContent = sure ? `It stays sure of ${findingName(after.label)} with the lungs covered: what it goes by lies elsewhere, or at their edges.` : '';
+    line.textContent = sure ? this.#words.say('lab.sure', { finding: findingName(after.label, this.#words) }) : '';
   }
 
   /** The brush by keys. @param {KeyboardEvent} event */
@@ -359,7 +370,7 @@ export class Lab {
       this.#paint(this.#at, this.#at);
     } else if (event.key.toLowerCase() === 'u') {
       input(this.#erasing() ? 'brush-cover' : 'brush-uncover').checked = true;
-      announce(this.#erasing() ? 'The brush uncovers.' : 'The brush covers.');
+      announce(this.#words.say(this.#erasing() ? 'lab.uncovers' : 'lab.covers'));
     } else if (event.key === '[' || event.key === ']') {
       this.#size.valueAsNumber += event.key === ']' ? 2 : -2;
       this.#ringAt(this.#at);

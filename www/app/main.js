@@ -1,17 +1,16 @@
 // The document in the sealed frame: films in, answers out. Everything else is behind client.js.
 
-import { Answer } from './answer.js';
+import { Answer, knownOf } from './answer.js';
 import { announce, button, element } from './dom.js';
 import { saveHere, toCsv, toJson } from './export.js';
 import { takeFiles } from './inputs.js';
 import { Lab } from './lab.js';
 import { ENGLISH, fill, Words } from './language.js';
-import { ratesOf } from './measured.js';
 import { Queue } from './queue.js';
 import { SaliencyControls } from './saliency.js';
 import { FilmTable } from './table.js';
 import { Viewer } from './viewer.js';
-import { described, engineName, loadingText } from './words.js';
+import { described, loadingText } from './words.js';
 
 /** @typedef {import('../client.js').Classifier} Classifier */
 /** @typedef {import('../client.js').Progress} Progress */
@@ -22,22 +21,18 @@ import { described, engineName, loadingText } from './words.js';
  * @typedef {object} Context
  * @property {string} [version] Of the program.
  * @property {EventTarget} [network] The report on requests.
- * @property {{ lang: string, texts: Record<string, string> } | undefined} [words] A catalogue; English without one. The list of
- *   films and the shortcut lab are English in every language.
+ * @property {{ lang: string, texts: Record<string, string> } | undefined} [words] A catalogue; English without one.
  * @property {Promise<import('./lab.js').Tutorial>} [tutorial] A second network, for the shortcut lab.
  * @property {import('./export.js').Save} [save] Saves a text as a file of the visitor's: a frame that were allowed to
  *   download could ask any address for a file.
  */
 
-/** Something that concerns no single film. @param {string} text */
+/** Something that concerns no single film. @param {string | Node} text */
 function notice(text) {
   const line = element('notice', HTMLElement);
-  line.textContent = text;
+  line.replaceChildren(text);
   line.hidden = !text;
 }
-
-/** What is said in one language as a whole, by id. */
-const SPOKEN = ['announcer', 'status', 'stage', 'busy', 'tools', 'saliency', 'known', 'working', 'error', 'assessment'];
 
 /** The page: which film is shown, and what follows from each event. */
 class Room {
@@ -70,7 +65,11 @@ class Room {
     this.#words = words ? new Words(words.lang, words.texts) : ENGLISH;
     if (words) this.#speak();
     this.#save = save;
-    takeFiles((files, leftOut) => this.#take(files, leftOut), (error) => notice(described(error).message));
+    takeFiles(
+      (files, leftOut) => this.#take(files, leftOut),
+      (error) => notice(this.#words.english(described(error).message)),
+      () => notice(this.#words.say('list.folders')),
+    );
     this.#queue.addEventListener('change', (event) => this.#changed(/** @type {CustomEvent<Film | undefined>} */ (event).detail));
     this.#queue.addEventListener('plane', (event) => this.#decoded(/** @type {CustomEvent} */ (event).detail));
     this.#queue.addEventListener('rest', (event) => this.#rested(/** @type {CustomEvent<number>} */ (event).detail));
@@ -89,9 +88,9 @@ class Room {
 
   #speak() {
     const words = this.#words;
-    for (const id of SPOKEN) element(id, HTMLElement).lang = words.lang;
+    document.documentElement.lang = words.lang;
     fill(document, words);
-    for (const part of [this.#viewer, this.#saliency, this.#answer]) part.speak(words);
+    for (const part of [this.#viewer, this.#saliency, this.#answer, this.#lab, this.#table]) part.speak(words);
   }
 
   /** @param {'loading' | 'ready' | 'working' | 'failed'} state @param {(words: Words) => string} text */
@@ -110,16 +109,17 @@ class Room {
     this.#classifier = classifier;
     const { backend = '', weights: metadata } = /** @type {{ backend?: string, weights?: Metadata }} */ (/** @type {unknown} */ (classifier));
     this.#backend = backend;
-    const { classes = [] } = metadata ?? {};
-    this.#answer.know({ rates: (label, weights) => ratesOf(metadata, label, weights), gated: Boolean(metadata?.gate), classes, conformal: metadata?.conformal });
+    const known = knownOf(metadata);
+    this.#answer.know(known);
     this.#coverage = metadata?.conformal?.coverage;
-    if (classes.length) this.#table.classes = classes;
+    if (known.classes.length) this.#table.classes = known.classes;
+    if (classifier.fallback) this.#answer.tellEngine('fallback', classifier.reason);
     if (classifier instanceof EventTarget) {
-      classifier.addEventListener('backendchange', (event) => {
-        const { backend, reason } = /** @type {CustomEvent<{ backend: string, reason: string }>} */ (event).detail;
+      classifier.addEventListener('backendchange', ({ detail: { backend, reason } }) => {
         this.#backend = backend;
-        notice(`Now working on the ${engineName(backend)}: ${reason}`);
+        this.#answer.tellEngine('fallback', reason);
       });
+      classifier.addEventListener('restart', ({ detail: { reason } }) => this.#answer.tellEngine('restart', reason));
     }
     this.status('ready', (words) => words.say('status.ready'));
     this.#queue.use(classifier);
@@ -135,10 +135,10 @@ class Room {
 
   /** @param {import('./inputs.js').Named[]} files @param {number} leftOut */
   #take(files, leftOut) {
-    notice(leftOut ? `${leftOut} ${leftOut === 1 ? 'file' : 'files'} of the operating system left out.` : '');
+    notice(leftOut ? this.#words.say(leftOut === 1 ? 'list.left-out-one' : 'list.left-out', { count: leftOut }) : '');
     const [first] = this.#queue.add(files);
     if (!first) return;
-    if (files.length > 1) announce(`${files.length} films opened.`);
+    if (files.length > 1) announce(this.#words.say('list.opened', { count: files.length }));
     void this.#open(first);
   }
 
@@ -220,11 +220,12 @@ class Room {
   /** Progress of the list, and which of its controls make sense now. */
   #count() {
     const { films, running } = this.#queue;
+    const words = this.#words;
     const read = films.filter(({ state }) => state === 'done' || state === 'failed').length;
     element('worklist', HTMLElement).hidden = films.length < 2;
     button('to-list').hidden = films.length < 2;
-    button('to-list').textContent = `List of ${films.length}`;
-    element('progress-text', HTMLElement).textContent = read < films.length ? `${read} of ${films.length} read` : `${films.length} read`;
+    button('to-list').textContent = words.say('list.open', { count: films.length });
+    element('progress-text', HTMLElement).textContent = words.say(read < films.length ? 'list.some' : 'list.read', { read, all: films.length });
     element('progress-bar', HTMLProgressElement).value = films.length ? read / films.length : 0;
     element('progress-bar', HTMLProgressElement).hidden = read === films.length;
     const swap = button(running ? 'resume' : 'cancel');
@@ -243,7 +244,7 @@ class Room {
     const waiting = films.filter(({ state }) => state === 'waiting').length;
     // One film alone was announced with its answer.
     if (read < 2 && waiting === 0) return;
-    announce(waiting ? `Stopped. ${films.length - waiting} of ${films.length} films are read.` : `All ${films.length} films are read.`);
+    announce(this.#words.say(waiting ? 'list.stopped' : 'list.finished', { read: films.length - waiting, all: films.length }));
   }
 
   #clear() {
@@ -263,7 +264,7 @@ class Room {
     element('room', HTMLElement).dataset.film = 'none';
     element('room', HTMLElement).dataset.many = 'false';
     button('open').focus();
-    announce('The list is empty.');
+    announce(this.#words.say('list.empty'));
   }
 
   /** The films in sight of the filter, in their order. @param {'csv' | 'json'} form */
@@ -281,7 +282,7 @@ class Room {
     const name = `deepbreath-${date.slice(0, 19).replaceAll(':', '')}.${form}`;
     if (form === 'csv') this.#save(name, 'text/csv', toCsv(films, origin));
     else this.#save(name, 'application/json', toJson(films, origin));
-    announce(`${films.length} films saved as ${name}.`);
+    announce(this.#words.say('list.saved', { count: films.length, file: name }));
   }
 }
 
@@ -294,10 +295,13 @@ export async function start(load, context = {}) {
   document.body.hidden = false;
   const room = new Room(context);
   room.status('loading', (words) => words.say('status.starting'));
+  let failed = false;
   try {
-    const classifier = await load((progress) => room.status('loading', (words) => loadingText(progress, words)));
+    // What was on its way when something else failed goes on arriving.
+    const classifier = await load((progress) => failed || room.status('loading', (words) => loadingText(progress, words)));
     room.ready(classifier, await context.tutorial);
   } catch (error) {
+    failed = true;
     room.failed(error);
   }
 }

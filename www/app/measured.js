@@ -14,6 +14,7 @@ import { report } from './report.js';
  * @property {string[]} [classes]
  * @property {{ name: string, finding: string, threshold: number, sensitivity: number, specificity: number, n: number, data: string }[]} [operating_points]
  * @property {unknown} [gate]
+ * @property {{ offsets?: number[] }} [origin]
  * @property {{ coverage: number, n: number, data: string }} [conformal]
  */
 

@@ -1,7 +1,7 @@
 // How often reaching a threshold is right: it depends on how common the finding is among those who are X-rayed, which no film
 // tells. From the measured sensitivity and specificity and a prevalence that the visitor sets.
 
-import { announce, breathe, element, input, make } from './dom.js';
+import { announce, breathe, element, input, make, unbroken } from './dom.js';
 import { ENGLISH } from './language.js';
 import { findingName, interval } from './words.js';
 
@@ -170,7 +170,7 @@ export class Prevalence {
     const reaching = found + alarms;
     const rightly = { reaching, found, interval: interval(ppv, words) };
     this.#element('prevalence-ppv').replaceChildren(
-      `${words.say('prevalence.people', { people: PEOPLE, having: found + missed, finding, found, alarms, others: alarms + spared })} `,
+      ...unbroken(`${words.say('prevalence.people', { people: PEOPLE, having: found + missed, finding, found, alarms, others: alarms + spared })} `),
       make('strong', '', reaching === 0 ? words.say('prevalence.nobody') : words.say('prevalence.ppv', rightly)),
     );
     this.#element('prevalence-npv').textContent = words.say('prevalence.npv', { below: missed + spared, spared, interval: interval(npv, words) });

@@ -1,6 +1,7 @@
 // The list of films: sorted, filtered, and only the rows in sight in the document, so that thousands cost nothing.
 
 import { announce, button, element, input, make } from './dom.js';
+import { ENGLISH } from './language.js';
 import { AS_READ, greyTable, paint } from './picture.js';
 import { findingName, oneOf, percent, problem, verdict, wholePercent } from './words.js';
 
@@ -18,6 +19,7 @@ export class FilmTable {
   #head = element('table-head', HTMLTableSectionElement);
   #filter = input('filter');
   #filterAnswer = element('filter-answer', HTMLSelectElement);
+  #words = ENGLISH;
   #open;
   #films;
   /** @type {Film[]} The films that match, in order. */
@@ -50,12 +52,21 @@ export class FilmTable {
   /** The columns of probabilities. @param {string[]} classes */
   set classes(classes) {
     this.#classes = classes;
-    const answers = [['', 'All'], ...classes.map((label) => [`call ${label}`, findingName(label)]), ['none', 'No call'],
-      ['refused', 'Refused'], ['failed', 'Not read'], ['waiting', 'Waiting']];
+    const words = this.#words;
+    const answers = [['', words.say('list.every')], ...classes.map((label) => [`call ${label}`, findingName(label, words)]),
+      ['none', words.say('verdict.none')], ['refused', words.say('verdict.refused')], ['failed', words.say('list.unread')],
+      ['waiting', words.say('list.waiting')]];
     this.#filterAnswer.replaceChildren(...answers.map(([value = '', name = '']) => new Option(name, value)));
     this.#drawHead();
     this.#rows.clear();
     this.refresh();
+  }
+
+  /** Says everything in other words. @param {import('./language.js').Words} words */
+  speak(words) {
+    this.#words = words;
+    element('filter', HTMLInputElement).placeholder = words.say('list.name');
+    this.classes = this.#classes;
   }
 
   /** @param {number | undefined} id */
@@ -87,16 +98,16 @@ export class FilmTable {
   #filtered() {
     this.#scroller.scrollTop = 0;
     this.#draw();
-    announce(`${this.#shown.length} of ${this.#films().length} films match.`);
+    announce(this.#words.say('list.matching', { shown: this.#shown.length, all: this.#films().length }));
   }
 
   /** Chooses and orders the films. */
   #select() {
-    const words = this.#filter.value.trim().toLowerCase();
+    const sought = this.#filter.value.trim().toLowerCase();
     const answer = this.#filterAnswer.value;
     const { key, descending } = this.#order;
-    const shown = this.#films().filter((film) => film.name.toLowerCase().includes(words) && (!answer || kind(film) === answer));
-    const values = new Map(shown.map((film) => [film, sortValue(film, key)]));
+    const shown = this.#films().filter((film) => film.name.toLowerCase().includes(sought) && (!answer || kind(film) === answer));
+    const values = new Map(shown.map((film) => [film, sortValue(film, key, this.#words)]));
     const [before, after] = descending ? [1, -1] : [-1, 1];
     this.#shown = shown.sort((a, b) => {
       const [left, right] = [values.get(a), values.get(b)];
@@ -147,12 +158,14 @@ export class FilmTable {
   }
 
   #drawHead() {
-    const columns = [['', ''], ['name', 'Film'], ['verdict', 'Answer'], ...this.#classes.map((label) => [`p ${label}`, findingName(label)]), ['milliseconds', 'Time']];
+    const words = this.#words;
+    const columns = [['', ''], ['name', words.say('viewer.heading')], ['verdict', words.say('answer.heading')],
+      ...this.#classes.map((label) => [`p ${label}`, findingName(label, words)]), ['milliseconds', words.say('facts.time')]];
     const cells = columns.map(([key = '', name = '']) => {
       const cell = make('th', key.startsWith('p ') ? 'number' : key || 'picture');
       cell.scope = 'col';
       if (!key) {
-        cell.append(make('span', 'sr', 'Picture'));
+        cell.append(make('span', 'sr', words.say('list.picture')));
         return cell;
       }
       const active = this.#order.key === key;
@@ -179,12 +192,14 @@ export class FilmTable {
     this.#head.querySelectorAll('button')[index]?.focus();
     this.#scroller.scrollTop = 0;
     this.#draw();
-    announce(this.#order.key === 'id' ? 'In the order of reading.' : `Sorted by ${name}, ${this.#order.descending ? 'descending' : 'ascending'}.`);
+    const told = this.#order.key === 'id' ? 'list.unsorted' : this.#order.descending ? 'list.descending' : 'list.ascending';
+    announce(this.#words.say(told, { column: name }));
   }
 
   /** @param {Film} film */
   #row(film) {
     const { id, name, state, assessment, thumbnail } = film;
+    const words = this.#words;
     const opener = make('button', 'opener', make('span', '', name));
     opener.type = 'button';
     opener.addEventListener('click', () => this.#open(film));
@@ -193,21 +208,21 @@ export class FilmTable {
     const findings = assessment && !assessment.refused ? assessment.findings : [];
     const numbers = this.#classes.map((label) => {
       const finding = findings.find((one) => one.label === label);
-      const cell = make('td', 'number', finding ? percent(finding.probability) : '');
-      cell.dataset.name = findingName(label);
+      const cell = make('td', 'number', finding ? percent(finding.probability, words) : '');
+      cell.dataset.name = findingName(label, words);
       if (finding) cell.style.setProperty('--share', String(finding.probability));
       return cell;
     });
     const possible = assessment?.predictionSet;
     const highest = findings.toSorted((a, b) => b.probability - a.probability)[0];
-    const answer = make('td', 'verdict', make('span', 'badge', answerText(film)));
+    const answer = make('td', 'verdict', make('span', 'badge', answerText(film, words)));
     // One that is called alone needs no second line.
-    if (possible && possible.join() !== assessment?.call) answer.append(make('span', 'possible', oneOf(possible)));
+    if (possible && possible.join() !== assessment?.call) answer.append(make('span', 'possible', oneOf(possible, words)));
     if (highest) {
-      const named = highest.label === assessment?.call ? '' : `${findingName(highest.label)} `;
-      answer.append(make('span', 'top', `${named}${wholePercent(highest.probability)}`));
+      const named = highest.label === assessment?.call ? '' : `${findingName(highest.label, words)} `;
+      answer.append(make('span', 'top', `${named}${wholePercent(highest.probability, words)}`));
     }
-    const time = make('td', 'milliseconds', assessment ? `${Math.round(assessment.timings.total)} ms` : '');
+    const time = make('td', 'milliseconds', assessment ? words.say('list.milliseconds', { number: words.number(assessment.timings.total) }) : '');
     const row = make('tr', '', make('td', 'picture', thumbnail ? drawn(thumbnail) : make('span', 'blank')), file, answer, ...numbers, time);
     row.dataset.film = String(id);
     row.dataset.state = state;
@@ -280,20 +295,20 @@ export function kind({ state, assessment }) {
   return kind === 'call' ? `call ${assessment.call}` : kind;
 }
 
-/** @param {Film} film */
-function answerText({ state, assessment, error }) {
-  if (error) return problem(error.code);
-  if (!assessment) return state === 'working' ? 'Reading' : 'Waiting';
-  if (assessment.refused) return 'Refused';
-  return assessment.call === null ? 'No call' : findingName(assessment.call);
+/** @param {Film} film @param {import('./language.js').Words} words */
+function answerText({ state, assessment, error }, words) {
+  if (error) return problem(error.code, words);
+  if (!assessment) return words.say(state === 'working' ? 'working.eyebrow' : 'list.waiting');
+  if (assessment.refused) return words.say('verdict.refused');
+  return assessment.call === null ? words.say('verdict.none') : findingName(assessment.call, words);
 }
 
-/** @param {Film} film @param {string} key @returns {string | number | undefined} */
-function sortValue(film, key) {
+/** @param {Film} film @param {string} key @param {import('./language.js').Words} words @returns {string | number | undefined} */
+function sortValue(film, key, words) {
   const { id, name, assessment } = film;
   if (key === 'id') return id;
   if (key === 'name') return name.toLowerCase();
-  if (key === 'verdict') return answerText(film);
+  if (key === 'verdict') return answerText(film, words);
   if (key === 'milliseconds') return assessment?.timings.total;
   if (assessment?.refused) return undefined;
   return assessment?.findings.find(({ label }) => `p ${label}` === key)?.probability;
