@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::folds::left_out_sources;
+
 /// Name of the sources that the weights were trained on.
 pub(super) const SEEN: &str = "seen";
 /// Name of the other sources.
@@ -26,13 +28,20 @@ pub(crate) enum Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// The place of that name.
+    /// The place of that name, where no source is known by name.
     pub(crate) fn of(name: &'a str) -> Self {
+        Self::among(name, |_| false)
+    }
+
+    /// The place of that name; a source that is `known` by it is that source alone, whatever `+` it holds.
+    pub(super) fn among(name: &'a str, known: impl Fn(&str) -> bool) -> Self {
         match name {
             SEEN => Self::Seen,
             UNSEEN | NEVER_SEEN => Self::Unseen,
-            _ if name.contains('+') => Self::Joined(name.split('+').map(str::trim).collect()),
-            _ => Self::Source(name),
+            _ => match left_out_sources(name, known)[..] {
+                [source] => Self::Source(source),
+                ref sources => Self::Joined(sources.to_vec()),
+            },
         }
     }
 
@@ -98,6 +107,8 @@ mod tests {
         assert_eq!(Place::of("one+both").words(&films()), "between one and both");
         let one: Counts = [("one+two".to_owned(), films()["both"].clone())].into();
         assert_eq!(Place::of("one+two").words(&one), "one+two");
+        let typed = Place::among("one+two", |source| one.contains_key(source));
+        assert_eq!((typed.sources(), typed.words(&one)), (&["one+two"][..], "one+two".to_owned()));
     }
 
     #[test]
