@@ -202,7 +202,7 @@ pub struct AuditArgs {
     pub folds: Option<PathBuf>,
     /// audit.json whose pages and alarms are made anew, with nothing measured; takes only --beside and --out
     #[arg(long, value_name = "JSON", value_hint = ValueHint::FilePath,
-        conflicts_with_all = ["manifests", "trained_on", "cross_validation", "folds", "name", "cache"])]
+        conflicts_with_all = ["manifests", "trained_on", "cross_validation", "folds", "name", "cache", "weights", "split"])]
     pub from: Option<PathBuf>,
     /// What to call the weights [default: their id]
     #[arg(long, value_name = "WORDS")]

@@ -21,6 +21,8 @@ pub(super) struct Away<'a> {
     rarer: Option<usize>,
     /// Networks that were trained without these sources; none where the weights themselves never saw them.
     others: Option<String>,
+    /// Sources of the same hospitals that those networks were trained on, in a clause; or empty.
+    still: String,
 }
 
 impl Away<'_> {
@@ -30,6 +32,7 @@ impl Away<'_> {
             Some(network) => format!("by {} that never saw it", escape(network)),
             None => "by these weights".into(),
         };
+        let whose = if self.still.is_empty() { whose } else { format!("{whose} ({})", escape(&self.still)) };
         let films = self.rarer.map_or(String::new(), |films| format!("; {}", rests_on(films)));
         whose + &films
     }
@@ -47,6 +50,11 @@ pub(super) fn away(report: &AuditReport) -> Vec<Away<'_>> {
             figure: gap.unseen,
             rarer: report.rarer(gap),
             others: report.left_out_network().filter(|_| !gap.is_of_the_weights()),
+            still: if gap.is_of_the_weights() {
+                String::new()
+            } else {
+                report.still_trained(&report.place(&gap.place))
+            },
         })
         .collect();
     let whole = report.view(View::Whole).map(|seen| &seen.network);
@@ -59,7 +67,8 @@ pub(super) fn away(report: &AuditReport) -> Vec<Away<'_>> {
         for (pair, figure) in pairs {
             if all.iter().all(|away| away.place != group || away.pair != pair) {
                 let rarer = rarer(&report.films, pair, |source| place.sources().contains(&source));
-                all.push(Away { place: group, pair, figure: *figure, rarer, others: None });
+                let (figure, others, still) = (*figure, None, String::new());
+                all.push(Away { place: group, pair, figure, rarer, others, still });
             }
         }
     }

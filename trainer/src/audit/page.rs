@@ -238,7 +238,7 @@ fn gaps(report: &AuditReport) -> String {
         .iter()
         .map(|gap| {
             let fall = gap.fall().map_or("–".into(), |fall| format!("{fall:+.2}").replace('-', "\u{2212}"));
-            let place = escape(report.place(&gap.place).words(&report.films));
+            let place = escape(report.where_of(gap));
             let films =
                 report.rarer(gap).map_or(String::new(), |films| format!("<br><small>{}</small>", rests_on(films)));
             vec![place, escape(&gap.pair) + &films, bar(Some(gap.seen)), bar(Some(gap.unseen)), fall]
@@ -401,6 +401,17 @@ mod tests {
         }
         report.gaps[0].place = "ill+well".into();
         assert!(gaps(&report).contains("between ill and well, one label each"));
+    }
+
+    #[test]
+    fn a_gap_names_what_was_still_trained_on() {
+        let mut report = report(0.5, 0.2);
+        report.left_out_by = Some("frozen weights".into());
+        report.films.insert("bimcv".into(), [("covid".to_owned(), 9)].into());
+        report.gaps[0].place = "siim".into();
+        report.find_alarms();
+        let still = "bimcv, of the same hospitals as siim, was still in training";
+        assert!(gaps(&report).contains(still) && banner(&report).contains(still));
     }
 
     #[test]

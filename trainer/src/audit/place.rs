@@ -11,6 +11,10 @@ pub(super) const UNSEEN: &str = "unseen";
 /// The same as the place of a gap.
 pub(super) const NEVER_SEEN: &str = "sources never seen";
 
+/// Sources whose films come from the same hospitals: rsna's and nih's from the NIH Clinical Center (Shih et al. 2019), a
+/// part of siim's from BIMCV as bimcv's (Lakhani et al. 2021).
+const SAME_HOSPITALS: [[&str; 2]; 2] = [["nih", "rsna"], ["bimcv", "siim"]];
+
 /// Films by source, then by label.
 pub(crate) type Counts = BTreeMap<String, BTreeMap<String, usize>>;
 
@@ -70,6 +74,16 @@ impl<'a> Place<'a> {
     }
 }
 
+/// What has to be said where the sources `out` were left out of training, and others of the same hospitals were not: empty, or a
+/// clause like `bimcv, of the same hospitals as siim, was still in training`. `known` are the sources there are.
+pub(crate) fn still_trained(out: &[&str], known: impl Fn(&str) -> bool) -> String {
+    let pairs = SAME_HOSPITALS.iter().flat_map(|[a, b]| [(*a, *b), (*b, *a)]);
+    let left = pairs.filter(|(of, other)| out.contains(of) && !out.contains(other) && known(other));
+    let clauses: Vec<String> =
+        left.map(|(of, other)| format!("{other}, of the same hospitals as {of}, was still in training")).collect();
+    clauses.join("; ")
+}
+
 /// Films of the rarer label of `pair` (`a/b`) at the sources that are `wanted`; none if `pair` is no pair.
 pub(super) fn rarer(films: &Counts, pair: &str, wanted: impl Fn(&str) -> bool) -> Option<usize> {
     let (a, b) = pair.split_once('/')?;
@@ -109,6 +123,14 @@ mod tests {
         assert_eq!(Place::of("one+two").words(&one), "one+two");
         let typed = Place::among("one+two", |source| one.contains_key(source));
         assert_eq!((typed.sources(), typed.words(&one)), (&["one+two"][..], "one+two".to_owned()));
+    }
+
+    #[test]
+    fn a_source_left_out_names_those_of_its_hospitals_that_were_not() {
+        let of = |out: &[&str]| still_trained(out, |source| source != "nih");
+        assert_eq!(of(&["siim"]), "bimcv, of the same hospitals as siim, was still in training");
+        assert_eq!(of(&["bimcv", "rsna"]), "siim, of the same hospitals as bimcv, was still in training");
+        assert_eq!((of(&["siim", "bimcv"]), of(&["rsna"]), of(&["kermany"])), Default::default());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::attention::{Attention, Randomised};
 use super::lungs::Fit;
 use super::measure::{FEW_OF_A_LABEL, Figures};
-use super::place::{Place, SEEN, rarer};
+use super::place::{Place, SEEN, rarer, still_trained};
 use super::views::View;
 use crate::bootstrap::Estimate;
 use crate::report::Protocol;
@@ -225,6 +225,19 @@ impl AuditReport {
         gaps.filter_map(|gap| Some((gap.fall()?, gap))).max_by(|a, b| a.0.total_cmp(&b.0))
     }
 
+    /// The place of a gap in words, with the sources of the same hospitals that were still in training.
+    pub(super) fn where_of(&self, gap: &Gap) -> String {
+        let place = self.place(&gap.place);
+        let words = place.words(&self.films);
+        let still = if gap.is_of_the_weights() { String::new() } else { self.still_trained(&place) };
+        if still.is_empty() { words } else { format!("{words}; {still}") }
+    }
+
+    /// As [`still_trained`], for networks that were made without `place`.
+    pub(super) fn still_trained(&self, place: &Place) -> String {
+        still_trained(place.sources(), |source| self.films.contains_key(source))
+    }
+
     /// The place of that name, where a source of these films or of the training may itself be called `a+b`.
     pub(super) fn place<'a>(&self, name: &'a str) -> Place<'a> {
         Place::among(name, |source| self.films.contains_key(source) || self.seen.iter().any(|seen| seen == source))
@@ -253,7 +266,7 @@ impl AuditReport {
             gap.pair,
             gap.seen.value?,
             gap.unseen.value?,
-            self.place(&gap.place).words(&self.films),
+            self.where_of(gap),
             self.caveat(gap)
         );
         Some(Alarm { code: AlarmCode::UnseenSource, text })
