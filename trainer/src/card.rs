@@ -215,7 +215,9 @@ fn in_short(sources: &Sources) -> String {
         row(format!("refused of {} images that are no frontal chest X-ray", ood.n), ood.share);
     }
     row(format!("refused of {} chest X-rays", report.n), crate::refusals::share(report.refused, report.n));
-    for aims::LeftOut { name, network, auroc, .. } in aims::left_out(&left_out.iter().collect::<Vec<_>>(), &metadata.origin.recipe) {
+    for aims::LeftOut { name, network, auroc, .. } in
+        aims::left_out(&left_out.iter().collect::<Vec<_>>(), &metadata.origin.recipe)
+    {
         if auroc.value.is_some() {
             row(format!("{name} ({network})"), auroc);
         }
@@ -282,7 +284,10 @@ pub fn values(sources: &Sources) -> BTreeMap<&'static str, String> {
         ("confusions", failures::confusions(report).markdown()),
         ("lowest", failures::lowest(report).markdown()),
         ("aims", aims::table(report, &aims::left_out(&left_out.iter().collect::<Vec<_>>(), recipe)).markdown()),
-        ("left_out", if left_out.is_empty() { "Not measured.".into() } else { left_out_table(left_out, report).markdown() }),
+        (
+            "left_out",
+            if left_out.is_empty() { "Not measured.".into() } else { left_out_table(left_out, report).markdown() },
+        ),
         ("left_out_network", left_out.first().map_or("no network".into(), |report| aims::network(report, recipe))),
         ("published", markdown(published(darkcovidnet.as_ref(), tutorial.as_ref(), recipe))),
         ("leakage", report.leakage.as_ref().map_or("Not measured.".into(), |leakage| leakage.to_string())),
@@ -323,7 +328,8 @@ fn left_out_table(reports: &[CrossValidationReport], evaluation: &Report) -> Tab
         };
         let known = |source: &str| report.pooled.sources.contains_key(source);
         for fold in &report.folds {
-            let still = still_trained(&left_out_sources(&fold.name, known), |source| evaluation.sources.contains_key(source));
+            let still =
+                still_trained(&left_out_sources(&fold.name, known), |source| evaluation.sources.contains_key(source));
             let place = aims::place(&fold.name, report);
             let place = if still.is_empty() { place } else { format!("{place} ({still})") };
             for pair in fold.auroc.keys() {
@@ -403,19 +409,21 @@ fn published(
         let binary = report.binary_accuracy.get(pair).copied().unwrap_or_default();
         row(&format!("accuracy, {pair}"), "0.981", binary, trivial(report, &format!("accuracy between {pair}")));
     }
-    for tutorial in tutorial {
+    if let Some(tutorial) = tutorial {
         let accuracy = tutorial.figures.get("accuracy");
         table.rows.push(vec![
-        Cell::text(format!("a tutorial of 2020: 10 test films, {} seeds; {}", tutorial.seeds.len(), tutorial.backbone)),
-        Cell::text("accuracy"),
-        Cell::Figure(accuracy.map(|figure| figure.published).unwrap_or_default()),
-        Cell::Figure(accuracy.map(|figure| figure.one_test).unwrap_or_default()),
-        Cell::text(
-            tutorial.frame.map_or("-".into(), |frame| {
+            Cell::text(format!(
+                "a tutorial of 2020: 10 test films, {} seeds; {}",
+                tutorial.seeds.len(),
+                tutorial.backbone
+            )),
+            Cell::text("accuracy"),
+            Cell::Figure(accuracy.map(|figure| figure.published).unwrap_or_default()),
+            Cell::Figure(accuracy.map(|figure| figure.one_test).unwrap_or_default()),
+            Cell::text(tutorial.frame.map_or("-".into(), |frame| {
                 format!("{:.3} (a new last layer, trained and tested on rims alone)", frame.mean)
-            }),
-        ),
-    ]);
+            })),
+        ]);
     }
     (!table.rows.is_empty()).then_some(table)
 }
