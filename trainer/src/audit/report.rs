@@ -325,6 +325,12 @@ pub(super) mod tests {
         report
     }
 
+    /// Adds films of a source that the weights never saw, enough of either label for a figure.
+    fn with_films_away(mut report: AuditReport) -> AuditReport {
+        report.films.insert("away".into(), [("covid", 9), ("normal", 9)].map(|(label, n)| (label.into(), n)).into());
+        report
+    }
+
     #[test]
     fn alarms_begin_beyond_their_limits() {
         let codes = |hidden: f64, fall: f64| -> Vec<AlarmCode> {
@@ -367,7 +373,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_fall_says_whose_figures_it_compares() {
-        let mut report = report(0.5, 0.2);
+        let mut report = with_films_away(report(0.5, 0.2));
         let text = |report: &mut AuditReport| {
             report.find_alarms();
             report.alarms.first().map(|alarm| alarm.text.clone()).unwrap_or_default()
@@ -386,7 +392,7 @@ pub(super) mod tests {
 
     #[test]
     fn there_is_one_alarm_for_each_kind_of_fall() {
-        let mut report = report(0.5, 0.2);
+        let mut report = with_films_away(report(0.5, 0.2));
         for (place, fall) in [("far", 0.3), (NEVER_SEEN, 0.25), (NEVER_SEEN, 0.4)] {
             report.gaps.push(Gap { place: place.into(), unseen: figure(0.9 - fall), ..report.gaps[0].clone() });
         }
@@ -395,6 +401,11 @@ pub(super) mod tests {
         assert_eq!(texts.len(), 2, "{texts:?}");
         assert!(texts[0].contains("a fall of 0.40 (sources never seen)"), "{}", texts[0]);
         assert!(texts[1].contains("a fall of 0.30 (far)"), "{}", texts[1]);
+        // The weights' own figure rests on the films at hand.
+        report.films.get_mut("away").unwrap().insert("covid".into(), FEW_OF_A_LABEL - 1);
+        report.find_alarms();
+        assert_eq!(report.alarms.len(), 1);
+        assert!(report.alarms[0].text.contains("(far)"));
     }
 
     #[test]
