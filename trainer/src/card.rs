@@ -224,11 +224,14 @@ fn in_short(sources: &Sources) -> String {
     }
     if let Some(audit) = audit {
         for seen in audit.views.iter().filter(|seen| seen.view == View::LungsHidden) {
-            row(
-                "macro AUROC with the lungs blacked out (a coin: 0.5; strips and the outline of the lungs remain)"
-                    .into(),
-                seen.network.macro_auroc,
-            );
+            // The second stage swaps surroundings, around lungs that the same rule finds.
+            let taught = if metadata.origin.recipe.contains("second-stage") {
+                "; the rule that finds the lungs took part in training"
+            } else {
+                ""
+            };
+            let rest = format!("a coin: 0.5; strips and the outline of the lungs remain{taught}");
+            row(format!("macro AUROC with the lungs blacked out ({rest})"), seen.network.macro_auroc);
         }
     }
     format!(
