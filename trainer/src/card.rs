@@ -5,19 +5,21 @@
 //! error.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 use deepbreath::weights::{Metadata, Weights};
 use serde::de::DeserializeOwned;
 
+use crate::audit::place::still_trained;
 use crate::audit::report::{AuditReport, Seen};
 use crate::audit::views::View;
 use crate::bootstrap::Estimate;
 use crate::cli::CardArgs;
 use crate::cross_validate::{ablation::Ablation, trivial};
 use crate::dataset::write_whole;
+use crate::folds::left_out_sources;
 use crate::output::CrossValidationReport;
 use crate::report::Report;
 use crate::tables::{self, Cell, Table};
@@ -31,6 +33,37 @@ const CARD: &str = "MODEL_CARD.md";
 /// Around the README's figures.
 const MARKS: [&str; 2] = ["<!-- figures: written by `trainer card` -->\n", "<!-- end of the figures -->"];
 
+/// Folders of cross-validations that left sources out, in the order of the card.
+const LEFT_OUT: [&str; 3] = ["leave-one-source-out", "leave-one-source-out-frozen", "leave-hospitals-out-frozen"];
+/// Folders of those on the DarkCovidNet set; its films are others on purpose.
+const DARKCOVIDNET: [&str; 2] = ["darkcovidnet-by-image", "darkcovidnet-by-patient"];
+
+/// A cross-validation in the folder of the report that was made on films other than those of the report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherFilms {
+    /// The cross-validation.json.
+    pub file: PathBuf,
+    /// Digest (SHA-256) of its manifest.
+    pub its: String,
+    /// Digest of the report's.
+    pub ours: String,
+}
+
+impl fmt::Display for OtherFilms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} was made on other films than report.json (manifest {} there, {} here); make it again with `trainer \
+             cross-validate` on the manifest of the report, or take it out of the folder, and the card goes without it",
+            self.file.display(),
+            self.its,
+            self.ours
+        )
+    }
+}
+
+impl std::error::Error for OtherFilms {}
+
 /// Everything that a card is made of.
 pub struct Sources {
     /// What the weights file says about itself.
@@ -41,14 +74,13 @@ pub struct Sources {
     pub bytes: u64,
     /// The evaluation.
     pub report: Report,
-    /// Each source left out in turn, the network trained anew.
-    pub left_out: CrossValidationReport,
-    /// The same with a head on frozen features, and sources left out together that share hospitals.
-    pub frozen: [CrossValidationReport; 2],
-    /// The DarkCovidNet set, folds by image and by patient.
-    pub darkcovidnet: [CrossValidationReport; 2],
-    /// The tutorial's protocol.
-    pub tutorial: TutorialReport,
+    /// Each source left out in turn, the network trained anew; the same with a head on frozen features; sources left out
+    /// together that share hospitals. Those that were made, on the films of the report.
+    pub left_out: Vec<CrossValidationReport>,
+    /// The DarkCovidNet set, folds by image and by patient, where that was done with the labels of the weights.
+    pub darkcovidnet: Option<[CrossValidationReport; 2]>,
+    /// The tutorial's protocol, where that was followed.
+    pub tutorial: Option<TutorialReport>,
     /// The audit, where it is about these weights.
     pub audit: Option<AuditReport>,
     /// The recipe's choices compared, where that was done.
@@ -59,8 +91,8 @@ impl Sources {
     /// Reads `dir`: `deepbreath.safetensors` and `report/`.
     ///
     /// # Errors
-    /// For a file that is missing or of another form (named), a report about other weights, and one measured on what was
-    /// fitted ([`crate::report::Fitted`]).
+    /// For a file that is missing or of another form (named), a report about other weights, one measured on what was
+    /// fitted ([`crate::report::Fitted`]), and a cross-validation on other films ([`OtherFilms`]).
     pub fn read(dir: &Path) -> Result<Self> {
         let file = dir.join("deepbreath.safetensors");
         let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -74,15 +106,24 @@ impl Sources {
         );
         report.on_unfitted()?;
         let audit: Option<AuditReport> = json_if_there(&dir.join("report/audit/audit.json"))?;
-        let folds = |name: &str| json(&dir.join("report").join(name).join("cross-validation.json"));
+        let path = |name: &str| dir.join("report").join(name).join("cross-validation.json");
+        let mut left_out = Vec::new();
+        for name in LEFT_OUT {
+            let Some(folds): Option<CrossValidationReport> = json_if_there(&path(name))? else { continue };
+            let (its, ours) = (&folds.pooled.protocol.manifest_digest, &report.protocol.manifest_digest);
+            ensure!(its == ours, OtherFilms { file: path(name), its: its.clone(), ours: ours.clone() });
+            left_out.push(folds);
+        }
+        let known = |folds: &CrossValidationReport| folds.pooled.classes == report.classes;
+        let paper = |name: &str| json_if_there(&path(name)).map(|folds| folds.filter(known));
+        let darkcovidnet = paper(DARKCOVIDNET[0])?.zip(paper(DARKCOVIDNET[1])?).map(<[_; 2]>::from);
         Ok(Self {
             metadata: weights.metadata,
             bytes: bytes.len() as u64,
             report,
-            left_out: folds("leave-one-source-out")?,
-            frozen: [folds("leave-one-source-out-frozen")?, folds("leave-hospitals-out-frozen")?],
-            darkcovidnet: [folds("darkcovidnet-by-image")?, folds("darkcovidnet-by-patient")?],
-            tutorial: json(&dir.join("report/tutorial/tutorial.json"))?,
+            left_out,
+            darkcovidnet,
+            tutorial: json_if_there(&dir.join("report/tutorial/tutorial.json"))?,
             audit: audit.filter(|audit| audit.weights == id),
             ablation: json_if_there(&dir.join("report/ablation/ablation.json"))?,
             id,
@@ -149,7 +190,7 @@ pub fn readme(text: &str, sources: &Sources) -> Result<String> {
 
 /// What the README shows.
 fn in_short(sources: &Sources) -> String {
-    let Sources { metadata, report, left_out, frozen, audit, .. } = sources;
+    let Sources { metadata, report, left_out, audit, .. } = sources;
     let mut table = Table::new(["figure", "value"]);
     let mut row = |name: String, figure: Estimate| table.rows.push(vec![Cell::text(name), Cell::Figure(figure)]);
     row("balanced accuracy".into(), report.balanced_accuracy);
@@ -174,16 +215,23 @@ fn in_short(sources: &Sources) -> String {
         row(format!("refused of {} images that are no frontal chest X-ray", ood.n), ood.share);
     }
     row(format!("refused of {} chest X-rays", report.n), crate::refusals::share(report.refused, report.n));
-    for aims::LeftOut { name, network, auroc, .. } in aims::left_out(&[left_out, &frozen[0]], &metadata.origin.recipe) {
-        row(format!("{name} ({network})"), auroc);
+    for aims::LeftOut { name, network, auroc, .. } in
+        aims::left_out(&left_out.iter().collect::<Vec<_>>(), &metadata.origin.recipe)
+    {
+        if auroc.value.is_some() {
+            row(format!("{name} ({network})"), auroc);
+        }
     }
     if let Some(audit) = audit {
         for seen in audit.views.iter().filter(|seen| seen.view == View::LungsHidden) {
-            row(
-                "macro AUROC with the lungs blacked out (a coin: 0.5; strips and the outline of the lungs remain)"
-                    .into(),
-                seen.network.macro_auroc,
-            );
+            // The second stage swaps surroundings, around lungs that the same rule finds.
+            let taught = if metadata.origin.recipe.contains("second-stage") {
+                "; the rule that finds the lungs took part in training"
+            } else {
+                ""
+            };
+            let rest = format!("a coin: 0.5; strips and the outline of the lungs remain{taught}");
+            row(format!("macro AUROC with the lungs blacked out ({rest})"), seen.network.macro_auroc);
         }
     }
     format!(
@@ -198,7 +246,7 @@ fn in_short(sources: &Sources) -> String {
 
 /// Each text that a template may, and must, use.
 pub fn values(sources: &Sources) -> BTreeMap<&'static str, String> {
-    let Sources { metadata, id, bytes, report, left_out, frozen, darkcovidnet, tutorial, audit, ablation } = sources;
+    let Sources { metadata, id, bytes, report, left_out, darkcovidnet, tutorial, audit, ablation } = sources;
     let markdown = |table: Option<Table>| table.map_or("Not measured.\n".to_owned(), |table| table.markdown());
     let list = |items: &[String]| items.iter().map(|item| format!("* {item}\n")).collect::<String>();
     let subgroups = report.subgroups.iter().map(|(kind, groups)| {
@@ -238,10 +286,13 @@ pub fn values(sources: &Sources) -> BTreeMap<&'static str, String> {
         ("spoilt", markdown(tables::spoilt(report))),
         ("confusions", failures::confusions(report).markdown()),
         ("lowest", failures::lowest(report).markdown()),
-        ("aims", aims::table(report, &aims::left_out(&[left_out, &frozen[0]], recipe)).markdown()),
-        ("left_out", left_out_table([left_out, &frozen[0], &frozen[1]]).markdown()),
-        ("left_out_network", aims::network(left_out, recipe)),
-        ("published", published(darkcovidnet, tutorial, recipe).markdown()),
+        ("aims", aims::table(report, &aims::left_out(&left_out.iter().collect::<Vec<_>>(), recipe)).markdown()),
+        (
+            "left_out",
+            if left_out.is_empty() { "Not measured.".into() } else { left_out_table(left_out, report).markdown() },
+        ),
+        ("left_out_network", left_out.first().map_or("no network".into(), |report| aims::network(report, recipe))),
+        ("published", markdown(published(darkcovidnet.as_ref(), tutorial.as_ref(), recipe))),
         ("leakage", report.leakage.as_ref().map_or("Not measured.".into(), |leakage| leakage.to_string())),
     ])
 }
@@ -270,7 +321,7 @@ fn data(metadata: &Metadata, report: &Report) -> Table {
 }
 
 /// A row for each pair of labels of each source that was left out, beside the trivial features in the same folds.
-fn left_out_table(reports: [&CrossValidationReport; 3]) -> Table {
+fn left_out_table(reports: &[CrossValidationReport], evaluation: &Report) -> Table {
     let columns = ["left out", "films", "network", "balanced accuracy", "pair", "AUROC", "trivial features"];
     let mut table = Table::new(columns);
     for report in reports {
@@ -278,11 +329,16 @@ fn left_out_table(reports: [&CrossValidationReport; 3]) -> Table {
             Some(recipe) => format!("recipe `{recipe}`"),
             None => "frozen features".into(),
         };
+        let known = |source: &str| report.pooled.sources.contains_key(source);
         for fold in &report.folds {
+            let still =
+                still_trained(&left_out_sources(&fold.name, known), |source| evaluation.sources.contains_key(source));
+            let place = aims::place(&fold.name, report);
+            let place = if still.is_empty() { place } else { format!("{place} ({still})") };
             for pair in fold.auroc.keys() {
                 let trivial = report.baseline(trivial::METHOD, Some(&fold.name), &format!("AUROC {pair}"));
                 table.rows.push(vec![
-                    Cell::text(aims::place(&fold.name, report)),
+                    Cell::text(&place),
                     Cell::Count(fold.n),
                     Cell::text(&network),
                     tables::balanced_cell(fold.balanced_accuracy, &fold.labels),
@@ -333,12 +389,16 @@ fn chosen(ablation: Option<&Ablation>) -> String {
 }
 
 /// What papers and tutorials report, beside what their protocols give here.
-fn published(darkcovidnet: &[CrossValidationReport; 2], tutorial: &TutorialReport, recipe: &str) -> Table {
+fn published(
+    darkcovidnet: Option<&[CrossValidationReport; 2]>,
+    tutorial: Option<&TutorialReport>,
+    recipe: &str,
+) -> Option<Table> {
     let mut table = Table::new(["protocol", "figure", "published", "here", "without the lungs or without a network"]);
     let trivial = |report: &CrossValidationReport, figure: &str| {
         Cell::Figure(report.baseline(trivial::METHOD, None, figure).unwrap_or_default()).plain()
     };
-    for (report, folds) in darkcovidnet.iter().zip(["by image, as published", "by patient"]) {
+    for (report, folds) in darkcovidnet.into_iter().flatten().zip(["by image, as published", "by patient"]) {
         let by_image = folds != "by patient";
         let protocol =
             format!("DarkCovidNet set (Ozturk et al. 2020), 5 folds {folds}; {}", aims::network(report, recipe));
@@ -352,17 +412,23 @@ fn published(darkcovidnet: &[CrossValidationReport; 2], tutorial: &TutorialRepor
         let binary = report.binary_accuracy.get(pair).copied().unwrap_or_default();
         row(&format!("accuracy, {pair}"), "0.981", binary, trivial(report, &format!("accuracy between {pair}")));
     }
-    let accuracy = tutorial.figures.get("accuracy");
-    table.rows.push(vec![
-        Cell::text(format!("a tutorial of 2020: 10 test films, {} seeds; {}", tutorial.seeds.len(), tutorial.backbone)),
-        Cell::text("accuracy"),
-        Cell::Figure(accuracy.map(|figure| figure.published).unwrap_or_default()),
-        Cell::Figure(accuracy.map(|figure| figure.one_test).unwrap_or_default()),
-        Cell::text(
-            tutorial.frame.map_or("-".into(), |frame| format!("{:.3} (frozen features of the rim alone)", frame.mean)),
-        ),
-    ]);
-    table
+    if let Some(tutorial) = tutorial {
+        let accuracy = tutorial.figures.get("accuracy");
+        table.rows.push(vec![
+            Cell::text(format!(
+                "a tutorial of 2020: 10 test films, {} seeds; {}",
+                tutorial.seeds.len(),
+                tutorial.backbone
+            )),
+            Cell::text("accuracy"),
+            Cell::Figure(accuracy.map(|figure| figure.published).unwrap_or_default()),
+            Cell::Figure(accuracy.map(|figure| figure.one_test).unwrap_or_default()),
+            Cell::text(tutorial.frame.map_or("-".into(), |frame| {
+                format!("{:.3} (a new last layer, trained and tested on rims alone)", frame.mean)
+            })),
+        ]);
+    }
+    (!table.rows.is_empty()).then_some(table)
 }
 
 #[cfg(test)]

@@ -183,7 +183,7 @@ pub struct ExportArgs {
 #[command(after_help = help::AUDIT)]
 pub struct AuditArgs {
     /// Manifests with the labels; several are joined as in `train`
-    #[arg(value_name = "CSV", required = true, value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "CSV", required_unless_present = "from", value_hint = ValueHint::FilePath)]
     pub manifests: Vec<PathBuf>,
     /// Weights file
     #[arg(long, value_name = "FILE", default_value = RELEASED_WEIGHTS, value_hint = ValueHint::FilePath)]
@@ -200,6 +200,10 @@ pub struct AuditArgs {
     /// cross-validation.json of `cross-validate --folds` by the same kind of network: its figures where a source was seen
     #[arg(long, value_name = "FILE", requires = "cross_validation", value_hint = ValueHint::FilePath)]
     pub folds: Option<PathBuf>,
+    /// audit.json whose pages and alarms are made anew, with nothing measured; takes only --beside and --out
+    #[arg(long, value_name = "JSON", value_hint = ValueHint::FilePath,
+        conflicts_with_all = ["manifests", "trained_on", "cross_validation", "folds", "name", "cache", "weights", "split"])]
+    pub from: Option<PathBuf>,
     /// What to call the weights [default: their id]
     #[arg(long, value_name = "WORDS")]
     pub name: Option<String>,

@@ -101,7 +101,10 @@ Example:
   trainer audit films.csv --cross-validation loso/cross-validation.json --folds folds/cross-validation.json --out audit/
 
 Of weights that know fewer labels or were trained on some of the films:
-  trainer audit films.csv --weights tutorial.safetensors --trained-on tutorial.csv --out audit/tutorial/";
+  trainer audit films.csv --weights tutorial.safetensors --trained-on tutorial.csv --out audit/tutorial/
+
+Pages again from what was measured:
+  trainer audit --from audit/audit.json --beside audit/tutorial/audit.json --out audit/";
 
 /// Of `lungs`.
 pub(crate) const LUNGS: &str =

@@ -9,6 +9,7 @@ use deepbreath::model::{Model, ModelConfig};
 use deepbreath::preprocess::PREPROCESSING;
 use deepbreath::weights::{DataSource, FORMAT_VERSION, Metadata, Origin, Precision};
 use tempfile::TempDir;
+use trainer::audit::files;
 use trainer::audit::report::{AuditReport, SeenBy};
 use trainer::audit::views::View;
 use trainer::cli::CompleteArgs;
@@ -100,6 +101,30 @@ fn cross_validation(path: &Path, recipe: Option<&str>, folds: &[(&str, f64)], so
     fs::write(path, json.to_string()).unwrap();
 }
 
+#[test]
+fn the_committed_audits_say_what_this_code_says() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../weights/report/audit");
+    let rewrite = "make it again with `trainer audit --from` (see weights/report/audit/README.md)";
+    let file = |folder: &str, name: &str| dir.join(folder).join(name);
+    let mut reports = Vec::new();
+    for folder in ["", "tutorial", "darkcovidnet"] {
+        let path = file(folder, "audit.json");
+        // As it was written, and with the alarms of this code.
+        let (written, judged) = (read(&path), trainer::audit::read(&path).unwrap());
+        assert_eq!(written.alarms, judged.alarms, "{}: {rewrite}", path.display());
+        reports.push(judged);
+    }
+    let [released, tutorial, darkcovidnet] = <[AuditReport; 3]>::try_from(reports).unwrap();
+    let beside = [released, tutorial.clone(), darkcovidnet.clone()];
+    for (folder, reports) in [("", &beside[..]), ("tutorial", &[tutorial]), ("darkcovidnet", &[darkcovidnet])] {
+        for (name, text) in files(reports).unwrap() {
+            let path = file(folder, &name);
+            let same = fs::read_to_string(&path).unwrap() == text;
+            assert!(same, "{}: {rewrite}", path.display());
+        }
+    }
+}
+
 fn read(path: &Path) -> AuditReport {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
@@ -165,6 +190,16 @@ fn a_mark_in_the_corner_is_found_out() {
     let comparison = fs::read_to_string(root.join("two/comparison.html")).unwrap();
     assert!(comparison.contains("made &lt;films&gt;") && comparison.contains(&format!("weights {}", report.weights)));
     assert!(!root.join("one/comparison.html").exists());
+
+    // The same pages again from what was measured, without films or weights.
+    let again = |arguments: &[&str]| trainer(root, &[&["audit", "--from", "two/audit.json"], arguments].concat());
+    let done = again(&["--beside", "one/audit.json", "--out", "again"]);
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    for file in ["audit.html", "comparison.html"] {
+        let [one, other] = ["two", "again"].map(|folder| fs::read_to_string(root.join(folder).join(file)).unwrap());
+        assert!(one == other, "{file}");
+    }
+    assert_ne!(again(&["films.csv", "--out", "mixed"]).status.code(), Some(0));
 
     fs::write(root.join("trained.csv"), "path,label\na/0.png,covid\n").unwrap();
     let out = trainer(

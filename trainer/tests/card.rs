@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use trainer::card::{Sources, fill, readme, values};
+use trainer::card::{OtherFilms, Sources, fill, readme, values};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -26,6 +26,48 @@ fn card_and_readme_are_those_that_the_command_writes() {
     for missing in ["NaN", "{{"] {
         assert!(!card.contains(missing), "{missing}");
     }
+}
+
+/// A folder of weights with nothing but the released weights and their evaluation.
+fn weights_alone() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("report")).unwrap();
+    for file in ["deepbreath.safetensors", "report/report.json"] {
+        fs::copy(root().join("weights").join(file), dir.path().join(file)).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn a_card_needs_no_cross_validation_and_says_what_was_not_measured() {
+    let dir = weights_alone();
+    let sources = Sources::read(dir.path()).unwrap();
+    assert!(sources.left_out.is_empty() && sources.darkcovidnet.is_none() && sources.tutorial.is_none());
+    let texts = values(&sources);
+    for name in ["left_out", "published", "ablation"] {
+        assert_eq!(texts[name].trim(), "Not measured.", "{name}");
+    }
+    let card = fill(&read("weights/MODEL_CARD.in.md"), &texts).unwrap();
+    assert!(card.contains("macro AUROC") && !card.contains("fine-tune, 5 epochs, swapped surroundings` |"));
+    assert!(!readme(&read("README.md"), &sources).unwrap().contains("left out of training ("));
+}
+
+#[test]
+fn a_cross_validation_on_other_films_is_refused() {
+    let dir = weights_alone();
+    let folder = dir.path().join("report/leave-one-source-out");
+    fs::create_dir(&folder).unwrap();
+    let mut json: Value =
+        serde_json::from_str(&read("weights/report/leave-one-source-out/cross-validation.json")).unwrap();
+    let file = folder.join("cross-validation.json");
+    fs::write(&file, json.to_string()).unwrap();
+    assert_eq!(Sources::read(dir.path()).unwrap().left_out.len(), 1);
+    json["pooled"]["protocol"]["manifest_digest"] = "0123".into();
+    fs::write(&file, json.to_string()).unwrap();
+    let error = Sources::read(dir.path()).err().expect("it is of other films");
+    let error = error.downcast_ref::<OtherFilms>().expect("a typed error");
+    assert_eq!((error.its.as_str(), &error.file), ("0123", &file));
+    assert!(error.to_string().contains("trainer cross-validate") && error.to_string().contains("take it out"));
 }
 
 #[test]
@@ -81,10 +123,11 @@ fn every_item_of_the_checklists_is_answered_or_said_not_to_apply() {
                 anchor.is_empty() || anchors(&text).iter().any(|known| known == anchor),
                 "{name}: no heading {pointer}"
             );
-            // Words of the answer, where a heading alone promises too little.
-            if let Some(words) = item["says"].as_str() {
-                assert!(section(&text, anchor).contains(words), "{name}: {pointer} does not say {words:?}");
-            }
+            // A heading alone promises too little: words of the answer.
+            let words = item["says"].as_str().filter(|words| !words.is_empty());
+            let words = words.unwrap_or_else(|| panic!("{name} does not say which words answer it"));
+            let place = if anchor.is_empty() { text } else { section(&text, anchor) };
+            assert!(place.contains(words), "{name}: {pointer} does not say {words:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::page::rests_on;
-use super::place::{Place, rarer};
+use super::place::rarer;
 use super::report::AuditReport;
 use super::views::View;
 use crate::bootstrap::Estimate;
@@ -21,6 +21,8 @@ pub(super) struct Away<'a> {
     rarer: Option<usize>,
     /// Networks that were trained without these sources; none where the weights themselves never saw them.
     others: Option<String>,
+    /// Sources of the same hospitals that those networks were trained on, in a clause; or empty.
+    still: String,
 }
 
 impl Away<'_> {
@@ -30,6 +32,7 @@ impl Away<'_> {
             Some(network) => format!("by {} that never saw it", escape(network)),
             None => "by these weights".into(),
         };
+        let whose = if self.still.is_empty() { whose } else { format!("{whose} ({})", escape(&self.still)) };
         let films = self.rarer.map_or(String::new(), |films| format!("; {}", rests_on(films)));
         whose + &films
     }
@@ -47,11 +50,16 @@ pub(super) fn away(report: &AuditReport) -> Vec<Away<'_>> {
             figure: gap.unseen,
             rarer: report.rarer(gap),
             others: report.left_out_network().filter(|_| !gap.is_of_the_weights()),
+            still: if gap.is_of_the_weights() {
+                String::new()
+            } else {
+                report.still_trained(&report.place(&gap.place))
+            },
         })
         .collect();
     let whole = report.view(View::Whole).map(|seen| &seen.network);
     for (group, pairs) in whole.map(|figures| &figures.within).into_iter().flatten() {
-        let place = Place::of(group);
+        let place = report.place(group);
         let seen = |source: &&str| report.seen.iter().any(|seen| seen == source);
         if place.sources().is_empty() || place.sources().iter().any(seen) {
             continue;
@@ -59,7 +67,8 @@ pub(super) fn away(report: &AuditReport) -> Vec<Away<'_>> {
         for (pair, figure) in pairs {
             if all.iter().all(|away| away.place != group || away.pair != pair) {
                 let rarer = rarer(&report.films, pair, |source| place.sources().contains(&source));
-                all.push(Away { place: group, pair, figure: *figure, rarer, others: None });
+                let (figure, others, still) = (*figure, None, String::new());
+                all.push(Away { place: group, pair, figure, rarer, others, still });
             }
         }
     }
@@ -76,7 +85,7 @@ fn lowest<'a>(report: &'a AuditReport, pair: Option<&str>) -> Option<(f64, Away<
 /// [`lowest`] of `pair`, and of all pairs where that is lower, in words.
 pub(super) fn lowest_in_words(report: &AuditReport, pair: &str) -> String {
     let Some((value, away)) = lowest(report, Some(pair)) else { return "not measured".into() };
-    let place = |away: &Away| escape(Place::of(away.place).words(&report.films));
+    let place = |away: &Away| escape(report.place(away.place).words(&report.films));
     let mut text = format!("<b>{value:.2}</b> ({}, {})", place(&away), away.origin());
     if let Some((value, away)) = lowest(report, None).filter(|(any, _)| *any < value) {
         let _ = write!(
@@ -94,6 +103,19 @@ pub(super) fn lowest_in_words(report: &AuditReport, pair: &str) -> String {
 mod tests {
     use super::super::report::tests::{figure, report};
     use super::*;
+
+    #[test]
+    fn a_source_with_a_plus_in_its_name_is_not_its_parts() {
+        let mut report = report(0.5, 0.1);
+        let pairs = report.views[0].network.auroc.clone();
+        report.views[0].network.within.insert("home+away".into(), pairs);
+        // As two sources, one of them is `home`, which training saw.
+        let places = |report: &_| away(report).iter().map(|away| away.place.to_owned()).collect::<Vec<_>>();
+        assert_eq!(places(&report), ["away"]);
+        report.films.insert("home+away".into(), [("covid", 9), ("normal", 7)].map(|(l, n)| (l.into(), n)).into());
+        assert_eq!(places(&report), ["away", "home+away"]);
+        assert_eq!(away(&report)[1].rarer, Some(7));
+    }
 
     #[test]
     fn the_lowest_figure_is_that_of_all_folds_and_says_where_it_comes_from() {

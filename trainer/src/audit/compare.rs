@@ -153,7 +153,7 @@ fn summary(reports: &[AuditReport], pair: &str) -> String {
                 |away| format!("{}<small class=\"wide\">{}</small>", cell(Some(away.figure)), away.origin()),
             )
         };
-        let name = match Place::of(place) {
+        let name = match reports[0].place(place) {
             Place::Source(source) => format!("And inside {}, never seen?", escape(source)),
             joined @ Place::Joined(_) => format!("And {}, never seen?", escape(joined.words(&reports[0].films))),
             Place::Seen | Place::Unseen => "And at collections that it never saw?".into(),
@@ -200,7 +200,9 @@ fn summary(reports: &[AuditReport], pair: &str) -> String {
 fn views(reports: &[AuditReport], pair: &str) -> String {
     let mut text = format!(
         "<h2>What is left when something is taken away</h2>\n<p>AUROC for {}, films of collections that training saw. Without \
-         the lungs a classifier that reads them falls towards 0.50. Coarse views keep large opacities (a white lung shows \
+         the lungs a classifier that reads them falls towards 0.50. (The rule that finds the \
+         lungs also cut them out for the swapped surroundings of the second stage of the released recipe: for weights \
+         trained so, these figures are not independent of training.) Coarse views keep large opacities (a white lung shows \
          even in 8 x 8 blocks), so what is left there may be earned. With <i>{}</i> left, or the markers erased, it should \
          stay close to the whole film.</p>\n",
         escape(pair),

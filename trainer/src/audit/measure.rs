@@ -36,8 +36,8 @@ impl Groups {
         };
         let mut groups: Vec<(String, Vec<usize>)> =
             sources.iter().map(|source| (source.to_string(), of(&|other| other == *source))).collect();
-        for name in joined.iter().filter(|name| !sources.contains(name.as_str())) {
-            if let Place::Joined(parts) = Place::of(name) {
+        for name in joined {
+            if let Place::Joined(parts) = Place::among(name, |source| sources.contains(source)) {
                 groups.push((name.clone(), of(&|source| parts.contains(&source))));
             }
         }

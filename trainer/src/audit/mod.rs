@@ -60,6 +60,8 @@ const COVERED_EVERY: usize = 8;
 const SOURCE_FILMS: usize = 10;
 /// Seed of folds.
 const SEED: u64 = 42;
+/// The page of an audit.
+const AUDIT_PAGE: &str = "audit.html";
 
 /// Runs the command.
 ///
@@ -67,36 +69,61 @@ const SEED: u64 = 42;
 /// If a file is missing or wrong, or Ctrl-C was pressed; the message says which and what to do.
 pub fn run(args: &AuditArgs) -> Result<()> {
     stop_on_interrupt();
+    let beside = args.beside.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
+    let report = match &args.from {
+        Some(path) => read(path)?,
+        None => measure(args)?,
+    };
+    println!("{}", report.terminal(&report.weights));
+    let mut reports = vec![report];
+    reports.extend(beside);
+    let files = files(&reports)?;
+    write_all(&args.out, &files)?;
+    println!("report: {}", args.out.join(AUDIT_PAGE).display());
+    Ok(())
+}
+
+/// Measures the weights on the films.
+fn measure(args: &AuditArgs) -> Result<AuditReport> {
     let left_out =
         args.cross_validation.as_deref().map(|path| LeftOut::read(path, args.folds.as_deref())).transpose()?;
-    let beside = args.beside.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
     // Loading also checks the golden vectors.
-    let classifier = evaluate::load(&args.weights, &args.compute)?;
+    evaluate::load(&args.weights, &args.compute)?;
     let file = args.weights.display().to_string();
     let weights = Weights::read(&file, &std::fs::read(&args.weights)?)?;
     let tensors = Model::fold(&weights.tensors);
     let device = device(&args.compute)?;
-    let chosen = Chosen::new(args, &weights.metadata)?;
-    let (report, name) = (chosen.audit(args, &weights, &tensors, &device, left_out)?, classifier.id().to_owned());
-    println!("{}", report.terminal(&name));
-    let mut reports = vec![report];
-    let mut files = vec![("audit.html".to_owned(), page::audit(&reports[0]))];
-    let json = serde_json::to_string_pretty(&reports[0])? + "\n";
-    reports.extend(beside);
-    if reports.len() > 1 {
-        files.push(("comparison.html".to_owned(), compare::page(&reports)));
-    }
-    files.push(("audit.json".to_owned(), json));
-    write_all(&args.out, &files)?;
-    println!("report: {}", args.out.join(&files[files.len() - 2].0).display());
-    Ok(())
+    Chosen::new(args, &weights.metadata)?.audit(args, &weights, &tensors, &device, left_out)
 }
 
-fn read(path: &Path) -> Result<AuditReport> {
+/// The files of the first of `reports`, by name: its page, the comparison with the others if there are any, and its
+/// `audit.json` last. They follow from the reports alone.
+///
+/// # Errors
+/// If a report cannot be written as JSON, which none has been seen to do.
+///
+/// # Panics
+/// Without a report.
+pub fn files(reports: &[AuditReport]) -> Result<Vec<(String, String)>> {
+    let mut files = vec![(AUDIT_PAGE.to_owned(), page::audit(&reports[0]))];
+    if reports.len() > 1 {
+        files.push(("comparison.html".to_owned(), compare::page(reports)));
+    }
+    files.push(("audit.json".to_owned(), serde_json::to_string_pretty(&reports[0])? + "\n"));
+    Ok(files)
+}
+
+/// Reads an `audit.json`; its alarms are those that its figures raise by the rules of this version.
+///
+/// # Errors
+/// If the file is missing or of another form.
+pub fn read(path: &Path) -> Result<AuditReport> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read the audit {}", path.display()))?;
-    serde_json::from_slice(&bytes).with_context(|| {
+    let mut report: AuditReport = serde_json::from_slice(&bytes).with_context(|| {
         format!("{} is no audit.json of this version; make it again with `trainer audit`", path.display())
-    })
+    })?;
+    report.find_alarms();
+    Ok(report)
 }
 
 /// The films of an audit.

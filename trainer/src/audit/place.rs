@@ -2,12 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use crate::folds::left_out_sources;
+
 /// Name of the sources that the weights were trained on.
 pub(super) const SEEN: &str = "seen";
 /// Name of the other sources.
 pub(super) const UNSEEN: &str = "unseen";
 /// The same as the place of a gap.
 pub(super) const NEVER_SEEN: &str = "sources never seen";
+
+/// Sources whose films come from the same hospitals: rsna's and nih's from the NIH Clinical Center (Shih et al. 2019), a
+/// part of siim's from BIMCV as bimcv's (Lakhani et al. 2021).
+const SAME_HOSPITALS: [[&str; 2]; 2] = [["nih", "rsna"], ["bimcv", "siim"]];
 
 /// Films by source, then by label.
 pub(crate) type Counts = BTreeMap<String, BTreeMap<String, usize>>;
@@ -26,13 +32,20 @@ pub(crate) enum Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// The place of that name.
+    /// The place of that name, where no source is known by name.
     pub(crate) fn of(name: &'a str) -> Self {
+        Self::among(name, |_| false)
+    }
+
+    /// The place of that name; a source that is `known` by it is that source alone, whatever `+` it holds.
+    pub(super) fn among(name: &'a str, known: impl Fn(&str) -> bool) -> Self {
         match name {
             SEEN => Self::Seen,
             UNSEEN | NEVER_SEEN => Self::Unseen,
-            _ if name.contains('+') => Self::Joined(name.split('+').map(str::trim).collect()),
-            _ => Self::Source(name),
+            _ => match left_out_sources(name, known)[..] {
+                [source] => Self::Source(source),
+                ref sources => Self::Joined(sources.to_vec()),
+            },
         }
     }
 
@@ -59,6 +72,16 @@ impl<'a> Place<'a> {
             }
         }
     }
+}
+
+/// What has to be said where the sources `out` were left out of training, and others of the same hospitals were not: empty, or a
+/// clause like `bimcv, of the same hospitals as siim, was still in training`. `known` are the sources there are.
+pub(crate) fn still_trained(out: &[&str], known: impl Fn(&str) -> bool) -> String {
+    let pairs = SAME_HOSPITALS.iter().flat_map(|[a, b]| [(*a, *b), (*b, *a)]);
+    let left = pairs.filter(|(of, other)| out.contains(of) && !out.contains(other) && known(other));
+    let clauses: Vec<String> =
+        left.map(|(of, other)| format!("{other}, of the same hospitals as {of}, was still in training")).collect();
+    clauses.join("; ")
 }
 
 /// Films of the rarer label of `pair` (`a/b`) at the sources that are `wanted`; none if `pair` is no pair.
@@ -98,6 +121,16 @@ mod tests {
         assert_eq!(Place::of("one+both").words(&films()), "between one and both");
         let one: Counts = [("one+two".to_owned(), films()["both"].clone())].into();
         assert_eq!(Place::of("one+two").words(&one), "one+two");
+        let typed = Place::among("one+two", |source| one.contains_key(source));
+        assert_eq!((typed.sources(), typed.words(&one)), (&["one+two"][..], "one+two".to_owned()));
+    }
+
+    #[test]
+    fn a_source_left_out_names_those_of_its_hospitals_that_were_not() {
+        let of = |out: &[&str]| still_trained(out, |source| source != "nih");
+        assert_eq!(of(&["siim"]), "bimcv, of the same hospitals as siim, was still in training");
+        assert_eq!(of(&["bimcv", "rsna"]), "siim, of the same hospitals as bimcv, was still in training");
+        assert_eq!((of(&["siim", "bimcv"]), of(&["rsna"]), of(&["kermany"])), Default::default());
     }
 
     #[test]

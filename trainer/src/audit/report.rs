@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::attention::{Attention, Randomised};
 use super::lungs::Fit;
 use super::measure::{FEW_OF_A_LABEL, Figures};
-use super::place::{Place, SEEN, rarer};
+use super::place::{Place, SEEN, rarer, still_trained};
 use super::views::View;
 use crate::bootstrap::Estimate;
 use crate::report::Protocol;
@@ -208,11 +208,39 @@ impl AuditReport {
         Some(if hidden { "uses shortcuts" } else { "may use shortcuts" })
     }
 
-    /// What the figures say against the weights.
-    pub(super) fn find_alarms(&mut self) {
+    /// Sets [`Self::alarms`] to what the figures say against the weights: at most one for each way to hide the lungs, and
+    /// one for each kind of fall, that of the weights themselves and that of networks made without a source.
+    pub fn find_alarms(&mut self) {
         let hidden = [View::LungsHidden, View::ChestHidden].into_iter().filter_map(|view| self.hidden_alarm(view));
-        let alarms = hidden.chain(self.unseen_alarm()).collect();
+        let falls = [true, false].into_iter().filter_map(|own| self.unseen_alarm(own));
+        let alarms = hidden.chain(falls).collect();
         self.alarms = alarms;
+    }
+
+    /// The greatest fall of the weights' `own` figures, or of those of networks made without a source. A gap without one
+    /// of its figures, or with fewer than [`FEW_OF_A_LABEL`] films of the rarer label, counts as not measured.
+    pub(super) fn greatest_fall(&self, own: bool) -> Option<(f64, &Gap)> {
+        let enough = |gap: &&Gap| self.rarer(gap).is_none_or(|films| films >= FEW_OF_A_LABEL);
+        let gaps = self.gaps.iter().filter(|gap| gap.is_of_the_weights() == own).filter(enough);
+        gaps.filter_map(|gap| Some((gap.fall()?, gap))).max_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    /// The place of a gap in words, with the sources of the same hospitals that were still in training.
+    pub(super) fn where_of(&self, gap: &Gap) -> String {
+        let place = self.place(&gap.place);
+        let words = place.words(&self.films);
+        let still = if gap.is_of_the_weights() { String::new() } else { self.still_trained(&place) };
+        if still.is_empty() { words } else { format!("{words}; {still}") }
+    }
+
+    /// As [`still_trained`], for networks that were made without `place`.
+    pub(super) fn still_trained(&self, place: &Place) -> String {
+        still_trained(place.sources(), |source| self.films.contains_key(source))
+    }
+
+    /// The place of that name, where a source of these films or of the training may itself be called `a+b`.
+    pub(super) fn place<'a>(&self, name: &'a str) -> Place<'a> {
+        Place::among(name, |source| self.films.contains_key(source) || self.seen.iter().any(|seen| seen == source))
     }
 
     fn hidden_alarm(&self, view: View) -> Option<Alarm> {
@@ -230,17 +258,15 @@ impl AuditReport {
         Some(Alarm { code: AlarmCode::LungsHidden, text })
     }
 
-    fn unseen_alarm(&self) -> Option<Alarm> {
-        let enough = |gap: &&Gap| gap.rarer.is_none_or(|films| films >= FEW_OF_A_LABEL);
-        let falls = self.gaps.iter().filter(enough).filter_map(|gap| Some((gap.fall()?, gap)));
-        let (fall, gap) = falls.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(fall, _)| *fall > GAP_LIMIT)?;
+    fn unseen_alarm(&self, own: bool) -> Option<Alarm> {
+        let (fall, gap) = self.greatest_fall(own).filter(|(fall, _)| *fall > GAP_LIMIT)?;
         let text = format!(
             "At collections that training saw the AUROC for {} is {:.2}, at one that it did not {:.2}: a fall of {fall:.2} \
              ({}). {}",
             gap.pair,
             gap.seen.value?,
             gap.unseen.value?,
-            Place::of(&gap.place).words(&self.films),
+            self.where_of(gap),
             self.caveat(gap)
         );
         Some(Alarm { code: AlarmCode::UnseenSource, text })
@@ -249,6 +275,7 @@ impl AuditReport {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::place::NEVER_SEEN;
     use super::*;
 
     pub(crate) fn figure(value: f64) -> Estimate {
@@ -298,6 +325,12 @@ pub(super) mod tests {
         report
     }
 
+    /// Adds films of a source that the weights never saw, enough of either label for a figure.
+    fn with_films_away(mut report: AuditReport) -> AuditReport {
+        report.films.insert("away".into(), [("covid", 9), ("normal", 9)].map(|(label, n)| (label.into(), n)).into());
+        report
+    }
+
     #[test]
     fn alarms_begin_beyond_their_limits() {
         let codes = |hidden: f64, fall: f64| -> Vec<AlarmCode> {
@@ -340,7 +373,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_fall_says_whose_figures_it_compares() {
-        let mut report = report(0.5, 0.2);
+        let mut report = with_films_away(report(0.5, 0.2));
         let text = |report: &mut AuditReport| {
             report.find_alarms();
             report.alarms.first().map(|alarm| alarm.text.clone()).unwrap_or_default()
@@ -351,10 +384,28 @@ pub(super) mod tests {
         assert!(text(&mut report).contains("Both figures come from linear heads on frozen features"));
         report.left_out_recipe = Some("default".into());
         assert!(text(&mut report).contains("Both figures come from networks trained by the recipe default"));
-        report.gaps[0].place = super::super::place::NEVER_SEEN.into();
+        report.gaps[0].place = NEVER_SEEN.into();
         assert!(text(&mut report).contains("Both figures are of these weights"));
         report.gaps[0].rarer = Some(FEW_OF_A_LABEL - 1);
         assert_eq!(text(&mut report), "", "too few films for an alarm");
+    }
+
+    #[test]
+    fn there_is_one_alarm_for_each_kind_of_fall() {
+        let mut report = with_films_away(report(0.5, 0.2));
+        for (place, fall) in [("far", 0.3), (NEVER_SEEN, 0.25), (NEVER_SEEN, 0.4)] {
+            report.gaps.push(Gap { place: place.into(), unseen: figure(0.9 - fall), ..report.gaps[0].clone() });
+        }
+        report.find_alarms();
+        let texts: Vec<&str> = report.alarms.iter().map(|alarm| alarm.text.as_str()).collect();
+        assert_eq!(texts.len(), 2, "{texts:?}");
+        assert!(texts[0].contains("a fall of 0.40 (sources never seen)"), "{}", texts[0]);
+        assert!(texts[1].contains("a fall of 0.30 (far)"), "{}", texts[1]);
+        // The weights' own figure rests on the films at hand.
+        report.films.get_mut("away").unwrap().insert("covid".into(), FEW_OF_A_LABEL - 1);
+        report.find_alarms();
+        assert_eq!(report.alarms.len(), 1);
+        assert!(report.alarms[0].text.contains("(far)"));
     }
 
     #[test]

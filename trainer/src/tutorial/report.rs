@@ -305,7 +305,8 @@ impl TutorialReport {
             let share = percent(frame.mean);
             let _ = write!(
                 text,
-                " With the chest painted over, so that only the rim of each film is left, it is <b>{share}</b>."
+                " A new last layer, trained and tested on films whose chest is painted over, so that only their rim is \
+                 left, calls <b>{share}</b> right."
             );
         }
         text += "</p>\n<p class=\"soft\">A measurement of a method, not of a product: no figure here says that the network sees \

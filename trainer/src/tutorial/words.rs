@@ -41,8 +41,8 @@ pub(super) fn flaws(report: &TutorialReport) -> String {
                  markers, compression) tells the labels apart. Only films of both labels from the same hospital can \
                  show what is left.{}",
                 report.frame.map_or(String::new(), |frame| format!(
-                    " The control above measures a part of it: {:.3} from the rim of the film alone, where a coin gives \
-                     about a half.",
+                    " The control above measures a part of it: {:.3} by a new last layer that is trained and tested on \
+                     the rims of the films alone, where a coin gives about a half.",
                     frame.mean
                 ))
             ),
