@@ -98,7 +98,7 @@ fn shift(tensors: &mut NamedTensors, offsets: &[f32]) -> Result<()> {
 /// If the run is unfinished, its films are gone, or the file cannot be written.
 pub fn run(args: &ExportArgs) -> Result<()> {
     let device = burn::tensor::Device::flex();
-    let record = RunRecord::read(&args.run)?;
+    let record = RunRecord::read_finished(&args.run)?;
     let mut tensors = soup::best(&args.run)?;
     let mut manifest = Manifest::read(&record.manifests)?;
     ensure!(manifest.digest == record.manifest_digest, "the manifests changed since the run; train again");

@@ -261,11 +261,8 @@ impl Stage<'_> {
                 tensors::write(&run.out.join("best.safetensors"), &Model::fold(&state.model))?;
             }
         }
-        while state.progress.epoch < recipe.epochs {
+        while !state.progress.is_over(recipe) {
             let epoch = state.progress.epoch;
-            if state.progress.best.is_some_and(|(_, best)| epoch >= best + recipe.patience) {
-                break;
-            }
             let order = self.sampler.epoch(epoch);
             let batches: Vec<&[usize]> = order.chunks_exact(recipe.batch.min(order.len())).collect();
             let first = state.progress.step;
