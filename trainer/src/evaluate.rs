@@ -219,6 +219,12 @@ mod tests {
     use crate::cli::{Cli, Command};
 
     #[test]
+    fn the_report_has_a_folder_of_its_own() {
+        let Command::Evaluate(args) = Cli::parse_from(["trainer", "evaluate", "M.csv"]).command else { panic!() };
+        assert_eq!(args.out, Path::new("report"));
+    }
+
+    #[test]
     fn what_was_fitted_is_said() {
         let notes = |words: &str, own: bool| {
             let line = format!("trainer evaluate M.csv --out R {words}");
