@@ -99,6 +99,18 @@ impl Manifest {
     /// in `split`, a film that is listed twice, a patient in two partitions, labels that differ in case only or hold a `/`. The
     /// message names the CSV and the line.
     pub fn read(paths: &[PathBuf]) -> anyhow::Result<Manifest> {
+        Self::read_as(paths, false)
+    }
+
+    /// As [`Manifest::read`], but files may be missing: for who does not need every film, and looks for those that it does.
+    ///
+    /// # Errors
+    /// As [`Manifest::read`], but for a file that is not there.
+    pub fn read_with_gaps(paths: &[PathBuf]) -> anyhow::Result<Manifest> {
+        Self::read_as(paths, true)
+    }
+
+    fn read_as(paths: &[PathBuf], gaps: bool) -> anyhow::Result<Manifest> {
         let mut hasher = Sha256::new();
         let mut rows = Vec::new();
         for (csv, name) in paths.iter().zip(manifest_names(paths)) {
@@ -127,7 +139,9 @@ impl Manifest {
             // Equal paths in two manifests are two films: of one patient only if a manifest says so.
             let prefix = if paths.len() > 1 { format!("{name}/") } else { String::new() };
             let film = film(csv, &place, row, &classes, &name, &prefix)?;
-            let key = fs::canonicalize(&film.path).with_context(|| {
+            let there =
+                fs::canonicalize(&film.path).or_else(|error| if gaps { Ok(film.path.clone()) } else { Err(error) });
+            let key = there.with_context(|| {
                 format!(
                     "{place}: file {} is not there; check the path, which starts at the folder of the CSV",
                     film.name
