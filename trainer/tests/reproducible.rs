@@ -84,7 +84,13 @@ fn train(manifest: &Path, out: &Path, further: &[&str]) {
 
 /// Starts a run and presses Ctrl-C when a line of its output begins with `line`.
 fn stop_at(line: &str, manifest: &Path, out: &Path, further: &[&str]) {
-    let mut child = command(manifest, out, further).spawn().expect("the trainer starts");
+    stop_after(line, command(manifest, out, further), || ());
+}
+
+/// As [`stop_at`]; does something else once the run has begun.
+fn stop_after(line: &str, mut command: Command, begun: impl FnOnce()) {
+    let mut child = command.spawn().expect("the trainer starts");
+    begun();
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     lines.find(|found| found.as_ref().is_ok_and(|found| found.starts_with(line))).expect(line).expect("a line");
     let stopped = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
@@ -125,15 +131,11 @@ fn pipe(path: &Path) -> Vec<u8> {
     film
 }
 
-/// Starts a run and gives it a `film` by the pipe at `path` once for each line of `after`, which its output then holds.
-/// When it reads the film once more, presses Ctrl-C and gives it the film after it has taken notice.
-fn stop_in_pipe(after: &[&str], path: &Path, film: &[u8], mut command: Command) -> String {
+/// Starts a run. When it reads the `film` by the pipe at `path`, presses Ctrl-C and gives it the film after it has taken
+/// notice.
+fn stop_in_pipe(path: &Path, film: &[u8], mut command: Command) -> String {
     let mut child = command.spawn().expect("the trainer starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-    for line in after {
-        std::fs::write(path, film).expect("a reader");
-        lines.find(|found| found.as_ref().is_ok_and(|found| found.starts_with(line))).expect(line).expect("a line");
-    }
+    let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     let mut pipe = File::options().write(true).open(path).expect("a reader");
     let stopped = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
     assert!(stopped.success());
@@ -205,13 +207,17 @@ fn a_run_stopped_in_its_validations_is_resumed_to_the_same_weights() {
     let path = manifest.with_file_name("18.png");
     let film = pipe(&path);
     let progress = || progress(&stopped);
-    let message = stop_in_pipe(&[], &path, &film, command(&manifest, &stopped, &[]));
+    let message = stop_in_pipe(&path, &film, command(&manifest, &stopped, &[]));
     assert!(message.contains("--resume") && progress() == (0, 0), "{message}");
     let resumed = || command(&manifest, &stopped, &["--resume"]);
-    let message = stop_in_pipe(&["head on frozen features"], &path, &film, resumed());
+    // A process reads the film once, in its first validation: one is stopped within an epoch, the next in its validation.
+    let give = || std::fs::write(&path, &film).expect("a reader");
+    stop_after("head on frozen features", resumed(), give);
+    let message = stop_in_pipe(&path, &film, resumed());
     assert!(message.contains("--resume") && progress() == (0, 18 / 3), "{message}");
     assert!(!stopped.join("metrics.jsonl").exists(), "the epoch is not over");
-    let message = stop_in_pipe(&["epoch  1"], &path, &film, resumed());
+    stop_after("epoch  1", resumed(), give);
+    let message = stop_in_pipe(&path, &film, resumed());
     assert!(message.contains("--resume") && progress() == (1, 18 / 3), "{message}");
     std::fs::remove_file(&path).expect("a pipe less");
     std::fs::write(&path, &film).expect("a film");
@@ -232,7 +238,7 @@ fn a_run_stopped_while_it_decodes_films_can_begin_again() {
     let manifest = made(folder.path(), 66, 6);
     let (out, path) = (folder.path().join("run"), manifest.with_file_name("0.png"));
     let film = pipe(&path);
-    let message = stop_in_pipe(&[], &path, &film, command(&manifest, &out, &["--epochs", "1"]));
+    let message = stop_in_pipe(&path, &film, command(&manifest, &out, &["--epochs", "1"]));
     assert!(message.contains("film cache") && message.contains("stopped by Ctrl-C"), "{message}");
     assert_eq!(std::fs::read_dir(out.join("films")).expect("a folder").count(), 0, "no part of a cache");
     std::fs::remove_file(&path).expect("a pipe less");
