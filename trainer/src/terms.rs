@@ -131,7 +131,7 @@ mod tests {
         assert!(text.contains("no terms for the films (of mine)") && !text.contains("research"), "{text}");
         let text = of_weights(&[own.clone(), siim, free.clone()]);
         assert!(text.contains("of siim;") && text.contains("no terms for 1 film (of mine)"), "{text}");
-        let text = of_weights(&[free.clone()]);
+        let text = of_weights(std::slice::from_ref(&free));
         assert!(text.contains("name no limit") && !text.contains("no terms"), "{text}");
         let all = sources(&[own.clone(), free, own]);
         let shown: Vec<_> =
