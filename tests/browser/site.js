@@ -14,12 +14,18 @@ export const DIST = path.join(ROOT, 'dist');
 /** The page's sources with the built modules: what an embedding page serves. */
 export const SOURCES = path.join(ROOT, 'www');
 
+/** What was said already: many tests of a file lack the same. @type {Set<string>} */
+const said = new Set();
+
 /**
- * What is said of a test that has no data, trainer or package to work with; it fails instead where they are required.
+ * What is said of a test that has no data, trainer or package to work with, also on stderr with the file of the test (the
+ * reporter names the test itself); it fails instead where they are required.
  * @param {string} why
  */
 export function missing(why) {
   if (process.env.DEEPBREATH_REQUIRE_DATA) throw new Error(`${why.replace('skipped: ', '')}; DEEPBREATH_REQUIRE_DATA is set`);
+  if (!said.has(why)) process.stderr.write(`${path.basename(process.argv[1] ?? 'a test')}: ${why}\n`);
+  said.add(why);
   return why;
 }
 

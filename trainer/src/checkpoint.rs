@@ -7,6 +7,7 @@ use burn::optim::ModuleOptimizer;
 use deepbreath::model::NamedTensors;
 use serde::{Deserialize, Serialize};
 
+use crate::recipe::Recipe;
 use crate::tensors;
 
 /// Where a run stands, apart from tensors.
@@ -24,6 +25,24 @@ pub struct Progress {
     pub fingerprint: String,
 }
 
+impl Progress {
+    /// Whether a run of this recipe ends here: after its last epoch, or early, when `patience` epochs did not better the
+    /// best one.
+    pub fn is_over(&self, recipe: &Recipe) -> bool {
+        self.epoch >= recipe.epochs || self.best.is_some_and(|(_, best)| self.epoch >= best + recipe.patience)
+    }
+
+    /// Where the run in folder `run` stands; `None` without a checkpoint.
+    ///
+    /// # Errors
+    /// If there is one that cannot be read.
+    pub fn of(run: &Path) -> Result<Option<Self>> {
+        let Some(dir) = standing(run) else { return Ok(None) };
+        let read = || -> Result<Self> { Ok(serde_json::from_slice(&std::fs::read(dir.join("progress.json"))?)?) };
+        read().map(Some).with_context(|| format!("cannot read the checkpoint {}", dir.display()))
+    }
+}
+
 /// A run in a moment between two steps.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
@@ -37,6 +56,12 @@ pub struct Checkpoint {
 
 fn dirs(run: &Path) -> [PathBuf; 3] {
     ["checkpoint", "checkpoint.new", "checkpoint.old"].map(|name| run.join(name))
+}
+
+/// The folder of the last whole checkpoint: between two renamings of [`Checkpoint::write`] the old one.
+fn standing(run: &Path) -> Option<PathBuf> {
+    let [current, _, old] = dirs(run);
+    [current, old].into_iter().find(|dir| dir.exists())
 }
 
 impl Checkpoint {
@@ -70,9 +95,7 @@ impl Checkpoint {
     /// # Errors
     /// If there is none, or it cannot be read.
     pub fn average(run: &Path) -> Result<NamedTensors> {
-        let [current, _, old] = dirs(run);
-        let dir = [current, old].into_iter().find(|dir| dir.exists());
-        let dir = dir.with_context(|| format!("{} has no checkpoint to go on from", run.display()))?;
+        let dir = standing(run).with_context(|| format!("{} has no checkpoint to go on from", run.display()))?;
         tensors::read(&dir.join("average.safetensors"))
     }
 
@@ -81,8 +104,7 @@ impl Checkpoint {
     /// # Errors
     /// If its files cannot be read.
     pub fn read(optimizer: ModuleOptimizer, run: &Path) -> Result<Option<(Self, ModuleOptimizer)>> {
-        let [current, _, old] = dirs(run);
-        let Some(dir) = [current, old].into_iter().find(|dir| dir.exists()) else { return Ok(None) };
+        let Some(dir) = standing(run) else { return Ok(None) };
         let read = || -> Result<(Self, ModuleOptimizer)> {
             let optimizer = optimizer.load(dir.join("optimizer.bpk")).map_err(|error| anyhow!("{error}"))?;
             let checkpoint = Self {
@@ -106,6 +128,16 @@ mod tests {
     fn checkpoint(epoch: usize, values: Vec<f32>) -> Checkpoint {
         let model = NamedTensors::from([("a".to_string(), NamedTensor { shape: vec![2], values })]);
         Checkpoint { progress: Progress { epoch, ..Progress::default() }, average: model.clone(), model }
+    }
+
+    #[test]
+    fn a_run_is_over_after_its_last_epoch_or_its_patience() {
+        let recipe = Recipe { epochs: 5, patience: 2, ..Recipe::default() };
+        let at = |epoch, best| Progress { epoch, best, ..Progress::default() }.is_over(&recipe);
+        assert!(!at(0, None) && !at(4, Some((0.9, 3))) && at(5, Some((0.9, 5))));
+        assert!(!at(3, Some((0.9, 2))) && at(4, Some((0.9, 2))));
+        let head_only = Recipe { epochs: 0, ..recipe.clone() };
+        assert!(Progress::default().is_over(&head_only));
     }
 
     #[test]

@@ -120,7 +120,7 @@ pub struct EvaluateArgs {
     #[arg(long, requires = "ood")]
     pub ood_held_out: bool,
     /// Folder for report.html, report.json and the plots
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", default_value = "report", value_hint = ValueHint::DirPath)]
     pub out: PathBuf,
     /// Where to compute
     #[command(flatten)]

@@ -11,10 +11,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use deepbreath::weights::Origin;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{folds, tutorial};
+
+mod rows;
+
+pub use rows::{Row, read_rows, write_rows};
+use rows::{film, manifest_names, parse};
 
 /// Share of the patients of each stratum that a drawn split gives to train, validation and test.
 pub const SHARES: [f64; 3] = [0.70, 0.15, 0.15];
@@ -47,36 +51,6 @@ impl Split {
     pub fn from_word(word: &str) -> Option<Split> {
         Self::ALL.into_iter().find(|split| split.word() == word)
     }
-}
-
-/// One row of a manifest, as it stands in the CSV. An empty text means "not given".
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Row {
-    /// File, relative to the folder of the CSV, with `/` between the parts.
-    pub path: String,
-    /// Ground truth.
-    pub label: String,
-    /// Where the film comes from (a hospital or a collection).
-    pub source: String,
-    /// The unit of splitting: one patient, or a group of near-duplicates.
-    pub patient_id: String,
-    /// Projection, e.g. `PA`, `AP`, `AP supine`.
-    pub view: String,
-    /// `adult`, `paediatric` or nothing.
-    pub age_group: String,
-    /// Licence of the image.
-    pub license: String,
-    /// Where upstream keeps the image.
-    pub origin: String,
-    /// Columns of the image in pixels; `None` where the file was not measured.
-    pub width: Option<u32>,
-    /// Rows of the image in pixels; `None` where the file was not measured.
-    pub height: Option<u32>,
-    /// SHA-256 of the file, in hex.
-    pub sha256: String,
-    /// `train`, `val`, `test`, or nothing.
-    pub split: String,
 }
 
 /// One radiograph of a manifest.
@@ -125,6 +99,18 @@ impl Manifest {
     /// in `split`, a film that is listed twice, a patient in two partitions, labels that differ in case only or hold a `/`. The
     /// message names the CSV and the line.
     pub fn read(paths: &[PathBuf]) -> anyhow::Result<Manifest> {
+        Self::read_as(paths, false)
+    }
+
+    /// As [`Manifest::read`], but files may be missing: for who does not need every film, and looks for those that it does.
+    ///
+    /// # Errors
+    /// As [`Manifest::read`], but for a file that is not there.
+    pub fn read_with_gaps(paths: &[PathBuf]) -> anyhow::Result<Manifest> {
+        Self::read_as(paths, true)
+    }
+
+    fn read_as(paths: &[PathBuf], gaps: bool) -> anyhow::Result<Manifest> {
         let mut hasher = Sha256::new();
         let mut rows = Vec::new();
         for (csv, name) in paths.iter().zip(manifest_names(paths)) {
@@ -153,7 +139,9 @@ impl Manifest {
             // Equal paths in two manifests are two films: of one patient only if a manifest says so.
             let prefix = if paths.len() > 1 { format!("{name}/") } else { String::new() };
             let film = film(csv, &place, row, &classes, &name, &prefix)?;
-            let key = fs::canonicalize(&film.path).with_context(|| {
+            let there =
+                fs::canonicalize(&film.path).or_else(|error| if gaps { Ok(film.path.clone()) } else { Err(error) });
+            let key = there.with_context(|| {
                 format!(
                     "{place}: file {} is not there; check the path, which starts at the folder of the CSV",
                     film.name
@@ -244,27 +232,6 @@ impl Manifest {
     }
 }
 
-/// Reads the rows of one manifest, each with its line in the file, without looking at the files that it names.
-///
-/// # Errors
-/// A file that cannot be read, a missing column, a row with too few or too many fields, an empty path or label.
-pub fn read_rows(csv: &Path) -> anyhow::Result<Vec<(u64, Row)>> {
-    let bytes = fs::read(csv).with_context(|| format!("{}: cannot be read", csv.display()))?;
-    parse(csv, &bytes)
-}
-
-/// Writes a manifest: first to a temporary file beside it, then renamed, so that a killed run leaves no half file.
-///
-/// # Errors
-/// The folder cannot be written.
-pub fn write_rows(csv: &Path, rows: &[Row]) -> anyhow::Result<()> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for row in rows {
-        writer.serialize(row)?;
-    }
-    write_whole(csv, &writer.into_inner()?)
-}
-
 /// Writes a whole file or nothing: a temporary file in the same folder, flushed to disk, then renamed. Makes missing
 /// folders.
 ///
@@ -286,74 +253,6 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     file.as_file().sync_all().with_context(failed)?;
     file.persist(path).with_context(failed)?;
     Ok(())
-}
-
-fn parse(csv: &Path, bytes: &[u8]) -> anyhow::Result<Vec<(u64, Row)>> {
-    let shown = csv.display();
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
-    let header = reader.headers().with_context(|| format!("{shown}: no readable header"))?.clone();
-    for column in ["path", "label"] {
-        if !header.iter().any(|name| name == column) {
-            bail!("{shown}: no column `{column}`; a manifest needs path and label, this one has: {}", names(&header));
-        }
-    }
-    let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.with_context(|| format!("{shown}: not a readable CSV"))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let row: Row = record
-            .deserialize(Some(&header))
-            .with_context(|| format!("{shown} line {line}: a field cannot be read"))?;
-        for (column, value) in [("path", &row.path), ("label", &row.label)] {
-            if value.is_empty() {
-                bail!("{shown} line {line}: `{column}` is empty; fill it in or remove the row");
-            }
-        }
-        rows.push((line, row));
-    }
-    Ok(rows)
-}
-
-/// `source` and `prefix` (of the path) stand in where the row names no source and no patient.
-fn film(csv: &Path, place: &str, row: Row, classes: &[String], source: &str, prefix: &str) -> anyhow::Result<Film> {
-    let split = match row.split.as_str() {
-        "" => None,
-        word => match Split::from_word(word) {
-            Some(split) => Some(split),
-            None => bail!("{place}: unknown split `{word}`; use train, val, test or nothing"),
-        },
-    };
-    let label = classes.binary_search(&row.label).expect("the class list was made of these rows");
-    let or = |value: String, other: &dyn Fn() -> String| if value.is_empty() { other() } else { value };
-    let known = |value: String| Some(value).filter(|value| !value.is_empty() && value != "unknown");
-    Ok(Film {
-        path: csv.parent().unwrap_or(Path::new("")).join(&row.path),
-        label,
-        source: or(row.source, &|| source.into()),
-        patient_id: or(row.patient_id, &|| format!("{prefix}{}", row.path)),
-        view: known(row.view),
-        age_group: known(row.age_group),
-        license: known(row.license),
-        sha256: Some(row.sha256.to_lowercase()).filter(|text| is_digest(text)),
-        split,
-        name: row.path,
-    })
-}
-
-/// What each manifest is called: its file name without the ending, with as many of the folders above it as tell the
-/// manifests apart.
-fn manifest_names(paths: &[PathBuf]) -> Vec<String> {
-    let parts = |path: &PathBuf| -> Vec<String> {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone()).with_extension("");
-        path.iter().map(|part| part.to_string_lossy().into_owned()).collect()
-    };
-    let parts: Vec<Vec<String>> = paths.iter().map(parts).collect();
-    let deepest = parts.iter().map(Vec::len).max().unwrap_or(1);
-    let names = |depth: usize| -> Vec<String> {
-        parts.iter().map(|parts| parts[parts.len().saturating_sub(depth)..].join("/")).collect()
-    };
-    let apart = |depth: &usize| names(*depth).iter().collect::<BTreeSet<_>>().len() == paths.len();
-    names((1..=deepest).find(apart).unwrap_or(deepest))
 }
 
 fn class_list<'a>(labels: impl Iterator<Item = &'a str>) -> anyhow::Result<Vec<String>> {
@@ -383,11 +282,6 @@ fn one_split_a_patient(films: &[Film]) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Whether this is a SHA-256 in hex.
-fn is_digest(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Lower-case hex of a digest.

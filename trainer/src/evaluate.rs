@@ -171,7 +171,7 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
     let classifier = load(&args.weights, &args.compute)?;
     let classes = classifier.metadata().classes.clone();
     let given = names(args.manifests.iter().map(|csv| csv.display().to_string()));
-    let mut manifest = Manifest::read(&args.manifests)?.with_classes(&classes)?;
+    let mut manifest = Manifest::read_with_gaps(&args.manifests)?.with_classes(&classes)?;
     manifest.split_as_trained(&classifier.metadata().origin, args.split.split()).with_context(|| given.clone())?;
     let films: Vec<&Film> = match args.split.split() {
         Some(split) => manifest.subset(split),
@@ -183,7 +183,8 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
         Some(csv) => (out_of_distribution(&classifier, csv, args.ood_held_out)?, spoilt(&classifier, &films)?),
         None => Default::default(),
     };
-    let leakage = Some(LeakageReport::new(&manifest.films)?);
+    let leakage = LeakageReport::new(&manifest.films, args.split.split())?;
+    leakage.unread().into_iter().for_each(|unread| eprintln!("warning: {unread}"));
     let protocol = Protocol {
         command: std::env::args().skip(1).fold("trainer".into(), |line, word| line + " " + &word),
         date: provenance::today(),
@@ -201,7 +202,7 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
         ood,
         ood_held_out,
         spoilt,
-        leakage,
+        leakage: Some(leakage),
     };
     let report = Report::new(&predictions, &classes, given, protocol)?;
     output::write_evaluation(&report, &predictions, &args.out)?;
@@ -217,6 +218,12 @@ mod tests {
 
     use super::*;
     use crate::cli::{Cli, Command};
+
+    #[test]
+    fn the_report_has_a_folder_of_its_own() {
+        let Command::Evaluate(args) = Cli::parse_from(["trainer", "evaluate", "M.csv"]).command else { panic!() };
+        assert_eq!(args.out, Path::new("report"));
+    }
 
     #[test]
     fn what_was_fitted_is_said() {

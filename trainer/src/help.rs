@@ -74,7 +74,7 @@ pub(crate) const PREDICT: &str = "Example:
 
 /// Of `average`.
 pub(crate) const AVERAGE: &str =
-    "The runs must share manifests, initial weights and `norms`; recipe and seed may differ.
+    "The runs must be finished and share manifests, initial weights and `norms`; recipe and seed may differ.
 
 Example:
   trainer average runs/first runs/second --out runs/mean";

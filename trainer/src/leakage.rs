@@ -15,7 +15,7 @@ use deepbreath::preprocess::resize;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{Film, Split};
+use crate::dataset::{Film, Split, names};
 use crate::films;
 use crate::training::{check_interrupted, progress_bar};
 
@@ -28,6 +28,8 @@ pub const BITS: u32 = (SIDE * SIDE) as u32;
 pub const NEAR: u32 = 8;
 /// Smaller steps count as none, in shares of black to white: without this the bits of a black border are chance.
 const STEP: f32 = 1.0 / 256.0;
+/// Unreadable films that are named; further ones are counted.
+const NAMED: usize = 5;
 /// Films hashed between two looks at Ctrl-C.
 const GROUP: usize = 64;
 
@@ -69,23 +71,35 @@ pub struct LeakageReport {
     pub bits: u32,
     /// The least distance between films of different splits.
     pub closest: Option<u32>,
+    /// Names of films that could not be read, and are therefore in no pair; see [`LeakageReport::new`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
 }
 
 impl LeakageReport {
-    /// Compares all films with a split.
+    /// Compares all films with a split. Those of the partition `judged` (`None`: all) must be readable; others are left out
+    /// of the pairs and named in [`LeakageReport::unreadable`].
     ///
     /// # Errors
-    /// If a film cannot be decoded (the message names it), or Ctrl-C was pressed.
-    pub fn new(films: &[Film]) -> Result<Self> {
+    /// If a film of the partition `judged` cannot be decoded (the message names it), or Ctrl-C was pressed.
+    pub fn new(films: &[Film], judged: Option<Split>) -> Result<Self> {
         let bar = progress_bar(films.len(), "comparing films");
         let mut hashes = Vec::with_capacity(films.len());
         for group in films.chunks(GROUP) {
             check_interrupted()?;
-            hashes.extend(group.par_iter().map(|film| Ok(hash(&films::decode(film)?))).collect::<Result<Vec<_>>>()?);
+            let needed = |film: &Film| judged.is_none() || film.split == judged;
+            let read = |film: &Film| match films::decode(film) {
+                Err(error) if needed(film) => Err(error),
+                film => Ok(film.ok().map(|film| hash(&film))),
+            };
+            hashes.extend(group.par_iter().map(read).collect::<Result<Vec<_>>>()?);
             bar.set_position(hashes.len() as u64);
         }
         bar.finish_and_clear();
-        let splits: Vec<Option<Split>> = films.iter().map(|film| film.split).collect();
+        let unreadable = films.iter().zip(&hashes).filter(|(_, hash)| hash.is_none());
+        let unreadable = unreadable.map(|(film, _)| film.name.clone()).collect();
+        let read = films.iter().zip(hashes).filter_map(|(film, hash)| Some((hash?, film.split)));
+        let (hashes, splits): (Vec<Hash>, Vec<Option<Split>>) = read.unzip();
         let (near_pairs, closest) = across(&hashes, &splits);
         let mut of_patient: BTreeMap<&str, BTreeSet<Option<Split>>> = BTreeMap::new();
         for film in films.iter().filter(|film| !film.patient_id.is_empty()) {
@@ -99,13 +113,26 @@ impl LeakageReport {
             near: NEAR,
             bits: BITS,
             closest,
+            unreadable,
         })
+    }
+
+    /// In a sentence, how many films could not be read, and the first of them; `None` if all could.
+    pub fn unread(&self) -> Option<String> {
+        let count = self.unreadable.len();
+        let films = match count {
+            0 => return None,
+            1 => "1 film of another split cannot be read and was".to_owned(),
+            _ => format!("{count} films of other splits cannot be read and were"),
+        };
+        let more = if count > NAMED { format!(" and {} more", count - NAMED) } else { String::new() };
+        Some(format!("{films} not compared: {}{more}.", names(self.unreadable.iter().take(NAMED))))
     }
 }
 
 impl fmt::Display for LeakageReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { films, patients, shared_patients, near_pairs, near, bits, closest } = self;
+        let Self { films, patients, shared_patients, near_pairs, near, bits, closest, .. } = self;
         write!(
             f,
             "Of {films} films of {patients} patients in all splits, {shared_patients} patients and {near_pairs} pairs of films \
@@ -114,7 +141,8 @@ impl fmt::Display for LeakageReport {
         if let Some(closest) = closest {
             write!(f, "; the closest pair differs in {closest}")?;
         }
-        f.write_str(") are in more than one split.")
+        f.write_str(") are in more than one split.")?;
+        self.unread().map_or(Ok(()), |unread| write!(f, " {unread}"))
     }
 }
 

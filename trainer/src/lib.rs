@@ -47,6 +47,7 @@ pub mod surroundings;
 pub mod svg;
 pub mod tables;
 pub mod tensors;
+pub(crate) mod terms;
 pub mod train;
 pub mod training;
 pub mod tutorial;

@@ -1,6 +1,5 @@
 //! When and from what: dates and commits for reports and weights.
 
-use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Today in UTC, `YYYY-MM-DD`; `SOURCE_DATE_EPOCH` (seconds) replaces the clock for reproducible reports.
@@ -22,18 +21,11 @@ fn date(days: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-fn git(arguments: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?.trim().to_string();
-    (output.status.success() && !text.is_empty()).then_some(text)
-}
-
-/// Short hash of the commit that the trainer was built from, and its day; `unknown` outside a checkout.
+/// Short hash of the commit that this trainer was built from, and its day; `unknown` where it was not built in a checkout.
+/// `-dirty` behind the hash says that its sources had changes that were not committed.
 /// Weights carry the commit's day rather than today's, so that equal runs give equal files.
 pub fn commit() -> (String, String) {
-    let unknown = || "unknown".to_string();
-    let hash = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(unknown);
-    (hash, git(&["log", "-1", "--format=%cs"]).unwrap_or_else(unknown))
+    (env!("TRAINER_COMMIT").into(), env!("TRAINER_COMMIT_DATE").into())
 }
 
 #[cfg(test)]
@@ -45,5 +37,17 @@ mod tests {
         assert_eq!(date(0), "1970-01-01");
         assert_eq!(date(11_016), "2000-02-29");
         assert_eq!(date(20_453), "2025-12-31");
+    }
+
+    #[test]
+    fn the_commit_is_that_of_the_build() {
+        let (commit, day) = commit();
+        if commit == "unknown" {
+            assert_eq!(day, "unknown");
+            return;
+        }
+        let hash = commit.strip_suffix("-dirty").unwrap_or(&commit);
+        assert!(hash.len() >= 12 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()), "{commit}");
+        assert!(day.len() == 10 && day.as_bytes()[4] == b'-', "{day}");
     }
 }

@@ -1,12 +1,10 @@
 //! `trainer export`: a finished run becomes a weights file, calibrated on validation films and measured on test films.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use anyhow::{Context, Result, ensure};
 use deepbreath::Classifier;
 use deepbreath::model::{ModelConfig, NamedTensors};
 use deepbreath::preprocess::PREPROCESSING;
-use deepbreath::weights::{self, DataSource, FORMAT_VERSION, Measurement, Metadata, OperatingPoint, Origin};
+use deepbreath::weights::{self, FORMAT_VERSION, Measurement, Metadata, OperatingPoint, Origin};
 
 use crate::bootstrap::Estimate;
 use crate::cli::{self, ExportArgs, RELEASED_WEIGHTS};
@@ -14,11 +12,7 @@ use crate::dataset::{Film, Manifest, Split};
 use crate::report::{Given, Protocol, Report};
 use crate::sampler::Sampler;
 use crate::train::RunRecord;
-use crate::{calibrate, conformal, evaluate, export, gate, provenance, soup};
-
-/// Licence of the weights: the strictest of their data's.
-pub(crate) const LICENCE: &str = "For education and research only. Not for commercial use, not for any medical decision. \
-                       Several of the sources are non-commercial; see `origin.data`.";
+use crate::{calibrate, conformal, evaluate, export, gate, provenance, soup, terms};
 
 impl From<cli::Precision> for weights::Precision {
     fn from(precision: cli::Precision) -> Self {
@@ -28,24 +22,6 @@ impl From<cli::Precision> for weights::Precision {
             cli::Precision::F32 => Self::F32,
         }
     }
-}
-
-/// Sources of the films with their licences.
-pub(crate) fn data_sources(films: &[Film]) -> Vec<DataSource> {
-    let mut sources: BTreeMap<&str, (BTreeSet<&str>, usize)> = BTreeMap::new();
-    for film in films {
-        let entry = sources.entry(&film.source).or_default();
-        entry.0.extend(film.license.as_deref());
-        entry.1 += 1;
-    }
-    sources
-        .into_iter()
-        .map(|(name, (licences, films))| DataSource {
-            name: name.into(),
-            licence: if licences.is_empty() { "not stated".into() } else { Vec::from_iter(licences).join("; ") },
-            films,
-        })
-        .collect()
 }
 
 fn measurement(name: &str, estimate: &Estimate, n: usize, data: &str) -> Option<Measurement> {
@@ -98,7 +74,7 @@ fn shift(tensors: &mut NamedTensors, offsets: &[f32]) -> Result<()> {
 /// If the run is unfinished, its films are gone, or the file cannot be written.
 pub fn run(args: &ExportArgs) -> Result<()> {
     let device = burn::tensor::Device::flex();
-    let record = RunRecord::read(&args.run)?;
+    let record = RunRecord::read_finished(&args.run)?;
     let mut tensors = soup::best(&args.run)?;
     let mut manifest = Manifest::read(&record.manifests)?;
     ensure!(manifest.digest == record.manifest_digest, "the manifests changed since the run; train again");
@@ -124,10 +100,10 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             commit,
             recipe: record.recipes(),
             date,
-            data: data_sources(&learned),
+            data: terms::sources(&learned),
             offsets: Vec::new(),
         },
-        licence: LICENCE.into(),
+        licence: terms::of_weights(&learned),
     };
     println!("calibrating on validation films");
     let validation = manifest.subset(Split::Validation);

@@ -82,7 +82,7 @@ pub(crate) fn same_split(record: &RunRecord, seeds: impl IntoIterator<Item = u64
 /// # Errors
 /// If a run is unfinished, the runs do not fit together, or the folder holds another run or cannot be written.
 pub fn run(args: &AverageArgs) -> Result<()> {
-    let records = args.runs.iter().map(|run| RunRecord::read(run)).collect::<Result<_>>()?;
+    let records = args.runs.iter().map(|run| RunRecord::read_finished(run)).collect::<Result<_>>()?;
     let record = record(records)?;
     let members = args.runs.iter().map(|run| best(run)).collect::<Result<Vec<_>>>()?;
     same_split(&record, record.members.iter().map(|member| member.seed))?;
@@ -97,9 +97,9 @@ pub fn run(args: &AverageArgs) -> Result<()> {
 /// The tensors of a run's best epoch.
 ///
 /// # Errors
-/// If the run has none yet.
+/// If the run has none.
 pub fn best(run: &Path) -> Result<NamedTensors> {
-    tensors::read(&run.join("best.safetensors")).context("the run has no best epoch yet")
+    tensors::read(&run.join("best.safetensors")).context("the run's best epoch is gone: train again")
 }
 
 #[cfg(test)]

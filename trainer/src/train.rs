@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use deepbreath::model::NamedTensors;
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Progress};
 use crate::cli::{ComputeArgs, DeviceChoice, TrainArgs};
 use crate::dataset::{Manifest, Split, write_whole};
 use crate::recipe::{Recipe, with_epochs};
@@ -51,6 +51,31 @@ impl RunRecord {
         let path = run.join(RECORD);
         let bytes = std::fs::read(&path).with_context(|| format!("no finished run: cannot read {}", path.display()))?;
         serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// Reads the record of the run in folder `run`, which must have come to its end: its last epoch, or an early stop.
+    /// Of a run without a checkpoint (an average, or a copy that left it out) the weights of its best epoch are enough.
+    ///
+    /// # Errors
+    /// As [`RunRecord::read`], and if the run is unfinished; the message says how far it is and how to finish it.
+    pub fn read_finished(run: &Path) -> Result<Self> {
+        let record = Self::read(run)?;
+        let progress = Progress::of(run)?;
+        let best = run.join("best.safetensors").exists();
+        if best && progress.as_ref().is_none_or(|progress| progress.is_over(&record.recipe)) {
+            return Ok(record);
+        }
+        let Progress { epoch, step, .. } = progress.unwrap_or_default();
+        let within = if step > 0 { format!(" and {step} steps") } else { String::new() };
+        bail!(
+            "the run {0} is unfinished: {epoch} of {1} epochs{within} are over, and it was not stopped early for want of \
+             progress. Finish it: give the `trainer train` command that began it (recipe {2}, seed {3}, --out {0}) again, \
+             with --resume",
+            run.display(),
+            record.recipe.epochs,
+            record.recipe.name,
+            record.seed
+        )
     }
 
     /// The run that began; itself without an earlier stage.
@@ -155,12 +180,12 @@ fn feature(device: DeviceChoice) -> String {
 /// record.
 ///
 /// # Errors
-/// If there are no such weights, or if the run learned from films that `manifest`, split by `seed`, tests on.
+/// If there are no such weights, if the run is unfinished, or if it learned from films that `manifest`, split by `seed`, tests on.
 fn start(init: &Path, manifest: &Manifest, seed: u64) -> Result<(NamedTensors, Option<RunRecord>)> {
     if !init.is_dir() {
         return Ok((pretrained::read(init)?, None));
     }
-    let before = RunRecord::read(init)?;
+    let before = RunRecord::read_finished(init)?;
     ensure!(before.members.is_empty(), "{} is an average of runs: start from one of them", init.display());
     ensure!(
         before.manifest_digest == manifest.digest && before.classes == manifest.classes,

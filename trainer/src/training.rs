@@ -23,6 +23,7 @@ use crate::checkpoint::{Checkpoint, Progress};
 use crate::dataset::{Film, hex, write_whole};
 use crate::films::{FilmCache, STORED_SIDE, identity};
 use crate::gradients::climb;
+use crate::inference::Inputs;
 use crate::parallel::Shares;
 use crate::plots::{EpochRecord, training_curves};
 use crate::recipe::{NORM_MOMENTUM, Norms, Recipe};
@@ -142,7 +143,8 @@ impl Run<'_> {
                 (state, optimizer)
             }
         };
-        Stage { run: self, cache: &cache, sampler: &sampler }.train(state, optimizer)
+        Stage { run: self, cache: &cache, sampler: &sampler, validation: Inputs::new(&self.validation) }
+            .train(state, optimizer)
     }
 
     /// A head fitted on the frozen features.
@@ -244,6 +246,7 @@ struct Stage<'a> {
     run: &'a Run<'a>,
     cache: &'a FilmCache,
     sampler: &'a Sampler,
+    validation: Inputs<'a>,
 }
 
 impl Stage<'_> {
@@ -261,11 +264,8 @@ impl Stage<'_> {
                 tensors::write(&run.out.join("best.safetensors"), &Model::fold(&state.model))?;
             }
         }
-        while state.progress.epoch < recipe.epochs {
+        while !state.progress.is_over(recipe) {
             let epoch = state.progress.epoch;
-            if state.progress.best.is_some_and(|(_, best)| epoch >= best + recipe.patience) {
-                break;
-            }
             let order = self.sampler.epoch(epoch);
             let batches: Vec<&[usize]> = order.chunks_exact(recipe.batch.min(order.len())).collect();
             let first = state.progress.step;
@@ -359,7 +359,7 @@ impl Stage<'_> {
 
     fn validate(&self, folded: &NamedTensors) -> Result<Validation> {
         let run = self.run;
-        Validation::of(folded, &run.validation, run.classes.len(), &run.devices[0].clone().inner())
+        Validation::of(folded, &self.validation, run.classes.len(), &run.devices[0].clone().inner())
     }
 
     /// Judges the averaged weights on validation films, keeps them if they are the best, writes metrics and curves.

@@ -12,7 +12,7 @@ use deepbreath::model::NamedTensors;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::{Film, write_whole};
-use crate::inference;
+use crate::inference::{self, Inputs};
 use crate::metrics::{self, Prediction};
 use crate::plots::EpochRecord;
 use crate::training::progress_bar;
@@ -48,11 +48,12 @@ pub(crate) struct Validation {
 }
 
 impl Validation {
-    /// Judges `folded` tensors on `films`.
-    pub(crate) fn of(folded: &NamedTensors, films: &[&Film], classes: usize, device: &Device) -> Result<Self> {
+    /// Judges `folded` tensors on the films of `inputs`.
+    pub(crate) fn of(folded: &NamedTensors, inputs: &Inputs<'_>, classes: usize, device: &Device) -> Result<Self> {
+        let films = inputs.films();
         let model = inference::folded(folded, device)?;
         let bar = progress_bar(films.len(), "validation");
-        let logits = inference::logits(films, &model, device, &|done| bar.set_position(done as u64))?;
+        let logits = inputs.logits(&model, device, &|done| bar.set_position(done as u64))?;
         bar.finish_and_clear();
         let predictions = predictions(films, logits);
         Ok(Self {

@@ -22,7 +22,7 @@ fn numbers(value: &Value) -> Vec<f32> {
 
 /// The ImageNet tensors, or `None` (said aloud) where nobody has fetched them.
 fn imagenet() -> Option<NamedTensors> {
-    let path = data::present(trainer::pretrained::default_path(), "set DEEPBREATH_INIT to the ImageNet weights")?;
+    let path = data::imagenet(trainer::pretrained::default_path())?;
     Some(trainer::pretrained::read(&path).expect("ImageNet weights"))
 }
 

@@ -55,7 +55,7 @@ fn made(folder: &Path, train: u32, validation: u32) -> PathBuf {
 
 /// The ImageNet weights, or `None` (said aloud) where nobody has fetched them.
 fn imagenet() -> Option<PathBuf> {
-    data::present(trainer::pretrained::default_path(), "set DEEPBREATH_INIT to the ImageNet weights")
+    data::imagenet(trainer::pretrained::default_path())
 }
 
 /// ImageNet weights where they are, otherwise (said aloud) the released ones, which have no batch norms.
@@ -84,7 +84,13 @@ fn train(manifest: &Path, out: &Path, further: &[&str]) {
 
 /// Starts a run and presses Ctrl-C when a line of its output begins with `line`.
 fn stop_at(line: &str, manifest: &Path, out: &Path, further: &[&str]) {
-    let mut child = command(manifest, out, further).spawn().expect("the trainer starts");
+    stop_after(line, command(manifest, out, further), || ());
+}
+
+/// As [`stop_at`]; does something else once the run has begun.
+fn stop_after(line: &str, mut command: Command, begun: impl FnOnce()) {
+    let mut child = command.spawn().expect("the trainer starts");
+    begun();
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     lines.find(|found| found.as_ref().is_ok_and(|found| found.starts_with(line))).expect(line).expect("a line");
     let stopped = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
@@ -95,6 +101,28 @@ fn stop_at(line: &str, manifest: &Path, out: &Path, further: &[&str]) {
     assert!(!end.status.success() && message.contains("--resume"), "{message}");
 }
 
+/// Starts a run and kills it, as a lost machine would, when a line of its output begins with `line`.
+fn kill_at(line: &str, manifest: &Path, out: &Path, further: &[&str]) {
+    let mut child = command(manifest, out, further).spawn().expect("the trainer starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    lines.find(|found| found.as_ref().is_ok_and(|found| found.starts_with(line))).expect(line).expect("a line");
+    child.kill().expect("SIGKILL");
+    assert_eq!(child.wait().expect("an end").code(), None, "it ended by itself");
+}
+
+/// Epochs that are over at the last checkpoint of a run, and steps of the next one.
+fn progress(out: &Path) -> (usize, usize) {
+    let progress = trainer::checkpoint::Progress::of(out).expect("readable").expect("a checkpoint");
+    (progress.epoch, progress.step)
+}
+
+/// The trainer refuses these arguments with exit code 2; returns what it says.
+fn refused(arguments: &[&str]) -> String {
+    let done = Command::new(env!("CARGO_BIN_EXE_trainer")).args(arguments).output().expect("the trainer starts");
+    assert_eq!(done.status.code(), Some(2), "{arguments:?}");
+    String::from_utf8_lossy(&done.stderr).into_owned()
+}
+
 /// Puts a named pipe in the place of a film, and returns the film.
 fn pipe(path: &Path) -> Vec<u8> {
     let film = std::fs::read(path).expect("a film");
@@ -103,15 +131,11 @@ fn pipe(path: &Path) -> Vec<u8> {
     film
 }
 
-/// Starts a run and gives it a `film` by the pipe at `path` once for each line of `after`, which its output then holds.
-/// When it reads the film once more, presses Ctrl-C and gives it the film after it has taken notice.
-fn stop_in_pipe(after: &[&str], path: &Path, film: &[u8], mut command: Command) -> String {
+/// Starts a run. When it reads the `film` by the pipe at `path`, presses Ctrl-C and gives it the film after it has taken
+/// notice.
+fn stop_in_pipe(path: &Path, film: &[u8], mut command: Command) -> String {
     let mut child = command.spawn().expect("the trainer starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-    for line in after {
-        std::fs::write(path, film).expect("a reader");
-        lines.find(|found| found.as_ref().is_ok_and(|found| found.starts_with(line))).expect(line).expect("a line");
-    }
+    let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     let mut pipe = File::options().write(true).open(path).expect("a reader");
     let stopped = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
     assert!(stopped.success());
@@ -182,18 +206,18 @@ fn a_run_stopped_in_its_validations_is_resumed_to_the_same_weights() {
     train(&manifest, &whole, &[]);
     let path = manifest.with_file_name("18.png");
     let film = pipe(&path);
-    let progress = || {
-        let json = std::fs::read(stopped.join("checkpoint/progress.json")).expect("a checkpoint");
-        let progress: trainer::checkpoint::Progress = serde_json::from_slice(&json).expect("JSON");
-        (progress.epoch, progress.step)
-    };
-    let message = stop_in_pipe(&[], &path, &film, command(&manifest, &stopped, &[]));
+    let progress = || progress(&stopped);
+    let message = stop_in_pipe(&path, &film, command(&manifest, &stopped, &[]));
     assert!(message.contains("--resume") && progress() == (0, 0), "{message}");
     let resumed = || command(&manifest, &stopped, &["--resume"]);
-    let message = stop_in_pipe(&["head on frozen features"], &path, &film, resumed());
+    // A process reads the film once, in its first validation: one is stopped within an epoch, the next in its validation.
+    let give = || std::fs::write(&path, &film).expect("a reader");
+    stop_after("head on frozen features", resumed(), give);
+    let message = stop_in_pipe(&path, &film, resumed());
     assert!(message.contains("--resume") && progress() == (0, 18 / 3), "{message}");
     assert!(!stopped.join("metrics.jsonl").exists(), "the epoch is not over");
-    let message = stop_in_pipe(&["epoch  1"], &path, &film, resumed());
+    stop_after("epoch  1", resumed(), give);
+    let message = stop_in_pipe(&path, &film, resumed());
     assert!(message.contains("--resume") && progress() == (1, 18 / 3), "{message}");
     std::fs::remove_file(&path).expect("a pipe less");
     std::fs::write(&path, &film).expect("a film");
@@ -214,7 +238,7 @@ fn a_run_stopped_while_it_decodes_films_can_begin_again() {
     let manifest = made(folder.path(), 66, 6);
     let (out, path) = (folder.path().join("run"), manifest.with_file_name("0.png"));
     let film = pipe(&path);
-    let message = stop_in_pipe(&[], &path, &film, command(&manifest, &out, &["--epochs", "1"]));
+    let message = stop_in_pipe(&path, &film, command(&manifest, &out, &["--epochs", "1"]));
     assert!(message.contains("film cache") && message.contains("stopped by Ctrl-C"), "{message}");
     assert_eq!(std::fs::read_dir(out.join("films")).expect("a folder").count(), 0, "no part of a cache");
     std::fs::remove_file(&path).expect("a pipe less");
@@ -235,9 +259,29 @@ fn equal_runs_and_a_resumed_one_give_equal_weights() {
     // Within the first epoch, then within the second.
     stop_at("head on frozen features", &manifest, &stopped, &["--seed", "7"]);
     assert!(!stopped.join("metrics.jsonl").exists(), "no epoch is over");
+    let unfinished = |epochs: &str| {
+        let none = folder.path().join("none");
+        let [first, stopped, out] = [&first, &stopped, &none].map(|path| path.to_str().expect("UTF-8"));
+        for arguments in [vec!["export", stopped], vec!["average", first, stopped]] {
+            let message = refused(&[arguments, vec!["--out", out]].concat());
+            let says = [&format!("the run {stopped} is unfinished"), epochs, "seed 7", "--resume"];
+            assert!(says.iter().all(|words| message.contains(*words)), "{message}");
+        }
+        assert!(!Path::new(out).exists());
+    };
+    unfinished("0 of 2 epochs");
     stop_at("epoch  1", &manifest, &stopped, &["--seed", "7", "--resume"]);
+    unfinished("1 of 2 epochs");
     train(&manifest, &stopped, &["--seed", "7", "--resume"]);
     assert_eq!(result(&stopped), wanted, "stopped twice and resumed");
+    // Killed without a warning: what is lost is the work since the last checkpoint.
+    let killed = folder.path().join("killed");
+    kill_at("head on frozen features", &manifest, &killed, &["--seed", "7"]);
+    assert!(progress(&killed) == (0, 0) && !killed.join("metrics.jsonl").exists(), "only the head is over");
+    kill_at("epoch  1", &manifest, &killed, &["--seed", "7", "--resume"]);
+    assert!(progress(&killed) >= (0, 18 / 3), "the steps of the first epoch are kept");
+    train(&manifest, &killed, &["--seed", "7", "--resume"]);
+    assert_eq!(result(&killed), wanted, "killed twice and resumed");
     train(&manifest, &other, &["--seed", "8", "--epochs", "1"]);
     assert_ne!(result(&other).1[0], wanted.1[0], "another seed");
     let record = std::fs::read_to_string(other.join("run.json")).expect("a record");

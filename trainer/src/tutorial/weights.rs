@@ -23,9 +23,8 @@ use super::{Protocol, RECIPE, divide, network};
 use crate::bootstrap::wilson;
 use crate::dataset::{Film, Manifest};
 use crate::metrics::Confusion;
-use crate::release::{LICENCE, data_sources};
 use crate::training::progress_bar;
-use crate::{export, inference, provenance};
+use crate::{export, inference, provenance, terms};
 
 /// Trains a head with the protocol's first seed and writes the file, 8 bits a weight; returns the id of the weights.
 ///
@@ -102,10 +101,10 @@ pub fn make(
             commit,
             recipe: crate::recipe::with_epochs(RECIPE, protocol.epochs, Protocol::default().epochs),
             date,
-            data: data_sources(&learned),
+            data: terms::sources(&learned),
             offsets: Vec::new(),
         },
-        licence: format!("An example of how not to do it. {LICENCE}"),
+        licence: format!("An example of how not to do it. {}", terms::of_weights(&learned)),
     };
     let mut tensors = Model::fold(init);
     tensors.insert("classifier.weight".into(), NamedTensor { shape: vec![classes.len(), FEATURES], values: weight });
