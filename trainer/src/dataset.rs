@@ -23,6 +23,9 @@ use rows::{film, manifest_names, parse};
 /// Share of the patients of each stratum that a drawn split gives to train, validation and test.
 pub const SHARES: [f64; 3] = [0.70, 0.15, 0.15];
 
+/// With fewer validation films of a label a single film moves its sensitivity by more than five points.
+pub const FEW_VALIDATION: usize = 20;
+
 /// A partition of the films. Weights see `Train`, choices are made on `Validation`, figures are reported on `Test`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Split {
@@ -169,6 +172,22 @@ impl Manifest {
         if !self.films.iter().any(|film| film.split == Some(Split::Validation)) {
             self.draw(seed, Some(Split::Train), &[(Split::Train, SHARES[0]), (Split::Validation, SHARES[1])]);
         }
+    }
+
+    /// What makes the validation films a poor judge, a sentence each: fewer than [`FEW_VALIDATION`] of a label.
+    pub fn validation_caveats(&self) -> Vec<String> {
+        let films = self.subset(Split::Validation);
+        let counts = (0..self.classes.len()).map(|class| films.iter().filter(|film| film.label == class).count());
+        let few = self.classes.iter().zip(counts).filter(|(_, count)| *count < FEW_VALIDATION);
+        let few: Vec<String> = few.map(|(label, count)| format!("{count} of `{label}`")).collect();
+        if few.is_empty() {
+            return Vec::new();
+        }
+        vec![format!(
+            "too few validation films: {} (fewer than {FEW_VALIDATION} of a label). The best epoch, the calibration and the \
+             thresholds are chosen on them and will be a matter of luck",
+            few.join(", ")
+        )]
     }
 
     /// As [`Manifest::split_by_patient`] did when weights of this `origin` were made; `wanted` is the partition to measure

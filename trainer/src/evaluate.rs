@@ -203,10 +203,14 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
         ood_held_out,
         spoilt,
         leakage: Some(leakage),
+        gateless: classifier.metadata().gate.is_none(),
     };
     let report = Report::new(&predictions, &classes, given, protocol)?;
     output::write_evaluation(&report, &predictions, &args.out)?;
     println!("{}", tables::terminal_table(&report));
+    if let Some(leakage) = report.leakage.as_ref().filter(|leakage| leakage.near_pairs + leakage.shared_patients > 0) {
+        println!("Note: {leakage}\n");
+    }
     report.protocol.notes.iter().for_each(|note| println!("Note: {note}\n"));
     println!("report: {}", args.out.join("report.html").display());
     Ok(())

@@ -126,15 +126,16 @@ impl CrossValidationReport {
         protocol: Protocol,
     ) -> Result<CrossValidationReport> {
         let all: Vec<Prediction> = folds.iter().flat_map(|(_, fold)| fold.clone()).collect();
-        let pooled = Report::new(&all, classes, Given::default(), protocol.clone())?;
+        let pooled = Report::new(&all, classes, Given { gateless: true, ..Given::default() }, protocol.clone())?;
         let by_source = folds.iter().all(|(name, films)| {
             films
                 .iter()
                 .all(|film| left_out_sources(name, |source| source == film.source).contains(&film.source.as_str()))
         });
         let measure = |(name, predictions): &(String, Vec<Prediction>)| -> Result<FoldReport> {
-            let report = Report::new(predictions, classes, Given::default(), protocol.clone())
-                .with_context(|| format!("fold {name}"))?;
+            let report =
+                Report::new(predictions, classes, Given { gateless: true, ..Given::default() }, protocol.clone())
+                    .with_context(|| format!("fold {name}"))?;
             Ok(FoldReport {
                 name: name.clone(),
                 n: report.n,

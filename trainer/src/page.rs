@@ -144,12 +144,21 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
     text += &card("Balanced accuracy", report.balanced_accuracy, "every finding counts the same");
     text += &card("Macro AUROC", report.macro_auroc, "ranking; 0.5 is a coin");
     text += &card("Calibration error", report.ece, "smaller is better");
-    let _ = writeln!(
-        text,
-        "<div class=\"card\"><h3>Refused</h3><b>{}</b><small>of {} films did not look like a frontal chest X-ray; they \
-         get no call and no prediction set, and count in every other figure</small></div>\n</div>",
-        report.refused, report.n
-    );
+    let (refused, of) = match report.gateless {
+        true => (
+            "no gate".to_owned(),
+            "these weights cannot tell a chest X-ray from another image, and refuse none".to_owned(),
+        ),
+        false => (
+            report.refused.to_string(),
+            format!(
+                "of {} films did not look like a frontal chest X-ray; they get no call and no prediction set, and count in \
+                 every other figure",
+                report.n
+            ),
+        ),
+    };
+    let _ = writeln!(text, "<div class=\"card\"><h3>Refused</h3><b>{refused}</b><small>{of}</small></div>\n</div>");
 
     section(&mut text, "By finding", "Each finding against all others.", &tables::findings(report));
     let picture = |text: &mut String, figure: &Figure| {

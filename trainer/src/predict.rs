@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use burn::tensor::Device;
 use deepbreath::radiograph::MAX_FILE_BYTES;
 use deepbreath::saliency::Saliency;
@@ -69,11 +69,17 @@ fn answer_all(
         }
     }
     if !json {
+        if classifier.metadata().gate.is_none() {
+            writeln!(out, "{NO_GATE}")?;
+        }
         writeln!(out, "weights {}, backend {}. {DISCLAIMER}", classifier.id(), classifier.backend())?;
     }
     Ok(failed)
 }
 
+/// What stands below the table of weights without a gate.
+const NO_GATE: &str = "These weights have no gate: they refuse nothing but blank images, and call a photograph a finding, too. \
+                       Export with --ood to give them one.";
 /// What stands below every table.
 const DISCLAIMER: &str = "For education and research, never a diagnosis.";
 
@@ -84,6 +90,7 @@ fn answer(
     names: &mut HashSet<String>,
 ) -> anyhow::Result<Assessment> {
     let file = path.display().to_string();
+    ensure!(!path.is_dir(), "{file}: is a folder. Give its files, e.g. {}", path.join("*").display());
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|opened| opened.take(READ_LIMIT).read_to_end(&mut bytes))
@@ -182,8 +189,11 @@ mod tests {
             String::from_utf8(out).unwrap().lines().map(String::from).collect::<Vec<_>>()
         };
         let table = lines(false, None);
-        assert_eq!(table.len(), 4, "head, two rows, disclaimer: {table:?}");
-        assert!(table[0].contains("pneumonia") && table[1].contains("film.png") && table[3].contains(DISCLAIMER));
+        assert_eq!(table.len(), 5, "head, two rows, no gate, disclaimer: {table:?}");
+        assert!(table[0].contains("pneumonia") && table[1].contains("film.png") && table[4].contains(DISCLAIMER));
+        assert_eq!((classifier.metadata().gate.is_none(), table[3].as_str()), (true, NO_GATE));
+        let error = answer(&classifier, folder.path(), None, &mut HashSet::new()).unwrap_err().to_string();
+        assert!(error.contains("is a folder. Give its files"), "{error}");
         let json = lines(true, Some(maps.as_path()));
         assert_eq!(json.len(), 2);
         assert!(json.iter().all(|line| line.starts_with("{\"file\":") && line.ends_with('}')), "{json:?}");

@@ -105,6 +105,13 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         },
         licence: terms::of_weights(&learned),
     };
+    manifest.validation_caveats().iter().for_each(|caveat| eprintln!("warning: {caveat}"));
+    if args.ood.is_none() {
+        eprintln!(
+            "warning: no --ood list of images that are no chest X-rays, so no gate is fitted: these weights answer for any \
+             image, also for a photograph of a cat"
+        );
+    }
     println!("calibrating on validation films");
     let validation = manifest.subset(Split::Validation);
     let judged = evaluate::predict(&classifier(&tensors, &metadata, precision, &device)?, &validation)?;

@@ -39,6 +39,9 @@ pub struct Report {
     /// Films that the out-of-distribution gate turned away. They still count in every figure but those of the calls and of
     /// the prediction sets, which they do not get.
     pub refused: u64,
+    /// Whether the weights have no gate, so that nothing could be refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gateless: bool,
     /// Share of films whose most probable finding is their label.
     pub accuracy: Estimate,
     /// Mean sensitivity over the labels.
@@ -177,6 +180,8 @@ pub struct Given<'a> {
     pub spoilt: Vec<SpoiltFilm>,
     /// What the splits of the manifest have in common.
     pub leakage: Option<LeakageReport>,
+    /// As in [`Report::gateless`].
+    pub gateless: bool,
 }
 
 /// How a report was made: enough to make it again.
@@ -287,7 +292,7 @@ impl Report {
     pub fn new(
         predictions: &[Prediction],
         classes: &[String],
-        Given { points, conformal, ood, ood_held_out, spoilt, leakage }: Given<'_>,
+        Given { points, conformal, ood, ood_held_out, spoilt, leakage, gateless }: Given<'_>,
         mut protocol: Protocol,
     ) -> Result<Report> {
         ensure!(
@@ -349,6 +354,7 @@ impl Report {
             n: predictions.len() as u64,
             patients: count,
             refused: predictions.iter().filter(|p| p.refused).count() as u64,
+            gateless,
             accuracy: all[&Quantity::Accuracy],
             balanced_accuracy: all[&Quantity::BalancedAccuracy],
             macro_auroc: all[&Quantity::MacroAuroc],

@@ -334,7 +334,8 @@ pub fn predictive_values(report: &Report, name: &str) -> Table {
 pub fn what(report: &Report) -> String {
     let Report { n, patients, refused, protocol, .. } = report;
     let (split, weights) = (&protocol.split, &protocol.weights);
-    format!("{n} films of {patients} patients ({refused} refused), split {split}, weights {weights}")
+    let refused = if report.gateless { "no gate to refuse with".into() } else { format!("{refused} refused") };
+    format!("{n} films of {patients} patients ({refused}), split {split}, weights {weights}")
 }
 
 /// The report for a terminal: short, aligned, every figure with its interval.

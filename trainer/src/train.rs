@@ -215,7 +215,13 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         recipe.epochs = epochs;
     }
     let mut manifest = Manifest::read(&args.manifests)?;
+    let marked = manifest.subset(Split::Train).len();
     manifest.split_by_patient(args.seed);
+    let taken = marked.saturating_sub(manifest.subset(Split::Train).len());
+    if taken > 0 {
+        eprintln!("warning: no film is marked `val`: {taken} of the {marked} marked `train` were taken to validate on");
+    }
+    manifest.validation_caveats().iter().for_each(|caveat| eprintln!("warning: {caveat}"));
     let init_path = args.init.clone().unwrap_or_else(pretrained::default_path);
     let (init, after) = start(&init_path, &manifest, args.seed)?;
     let record = RunRecord {

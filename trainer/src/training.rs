@@ -2,6 +2,7 @@
 //!
 //! What it does not do: read the test split, choose a recipe, or write a release (see [`crate::export`]).
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -107,6 +108,13 @@ impl Run<'_> {
                  add films of further patients"
             );
         }
+        let labels: BTreeSet<usize> = self.train.iter().map(|film| film.label).collect();
+        ensure!(
+            labels.len() > 1,
+            "all films to train on are labelled `{}`: there is nothing to tell apart. Add films of another label to the \
+             manifest, or mark some as `train`",
+            self.classes[self.train[0].label]
+        );
         std::fs::create_dir_all(self.out).with_context(|| format!("cannot create {}", self.out.display()))?;
         let fingerprint = self.fingerprint(init)?;
         let optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(self.recipe.weight_decay).init();

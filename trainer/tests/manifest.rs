@@ -198,3 +198,16 @@ fn a_split_that_was_not_given_is_only_drawn_again_for_the_same_weights() {
     read().split_as_trained(&origin("other", "default"), Some(Split::Test)).unwrap();
     assert!(read().split_as_trained(&origin("other", "default"), Some(Split::Validation)).is_err());
 }
+
+#[test]
+fn validation_films_that_cannot_choose_are_named() {
+    let names: Vec<String> = (0..45).map(|film| format!("{film}.png")).collect();
+    let files: Vec<&str> = names.iter().map(String::as_str).collect();
+    let rows: String = (0..45).map(|film| format!("{film}.png,{},val\n", if film < 25 { "a" } else { "b" })).collect();
+    let (_keep, csv) = folder(&files, &format!("path,label,split\n{rows}"));
+    let mut manifest = Manifest::read(&[csv]).unwrap();
+    assert!(manifest.validation_caveats().is_empty(), "25 and 20 films");
+    manifest.films.pop();
+    let caveats = manifest.validation_caveats();
+    assert!(caveats.len() == 1 && caveats[0].contains(": 19 of `b` (fewer"), "{caveats:?}");
+}

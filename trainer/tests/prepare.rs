@@ -13,9 +13,9 @@ use std::process::{Command, Output};
 use clap::CommandFactory;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use trainer::cli::{Cli, CovidChestxrayArgs, FoldersArgs, RELEASED_WEIGHTS, SampleArgs};
+use trainer::cli::{Cli, CompleteArgs, CovidChestxrayArgs, FoldersArgs, RELEASED_WEIGHTS, SampleArgs};
 use trainer::dataset::{Manifest, Row, Split, read_rows, write_rows};
-use trainer::prepare::{Prepared, covid_chestxray, folders, sample};
+use trainer::prepare::{Prepared, complete, covid_chestxray, folders, sample};
 
 /// Writes a grey PNG of 4 x 3 pixels; each shade gives other bytes.
 fn png(path: &Path, shade: u8) {
@@ -400,4 +400,40 @@ fn a_bad_argument_or_file_is_one_line_and_exit_code_2() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!((output.status.code(), text), (Some(0), format!("{csv}: 1 films of 1 patients (1 a)\n")));
     assert_eq!(read_rows(Path::new(&csv)).unwrap().len(), 1);
+}
+
+#[test]
+fn completing_fills_in_and_never_empties() {
+    let dir = films(&["a.png", "b.png", "c.png"]);
+    let row = |path: &str, label: &str, patient: &str, split: &str, view: &str| Row {
+        path: path.into(),
+        label: label.into(),
+        patient_id: patient.into(),
+        split: split.into(),
+        view: view.into(),
+        ..Row::default()
+    };
+    let (mine, theirs, other) =
+        (dir.path().join("mine.csv"), dir.path().join("theirs.csv"), dir.path().join("other.csv"));
+    let listed =
+        [row("a.png", "sick", "P1", "test", ""), row("b.png", "sick", "", "", "AP"), row("c.png", "sick", "", "", "")];
+    write_rows(&mine, &listed).unwrap();
+    write_rows(&theirs, &[row("a.png", "sick", "", "", "PA"), row("b.png", "well", "P2", "val", "PA")]).unwrap();
+    let run = |from: &Path| {
+        complete(&CompleteArgs { manifest: mine.clone(), from: from.into(), out: dir.path().join("out.csv") })
+    };
+    let prepared = run(&theirs).unwrap();
+    let filled = [row("a.png", "sick", "P1", "test", "PA"), row("b.png", "sick", "P2", "val", "AP"), listed[2].clone()];
+    assert_eq!(prepared.rows, filled);
+    assert!(prepared.notes[0].starts_with("2 of 3 rows"), "{:?}", prepared.notes);
+    assert!(prepared.notes[1].contains("another label") && prepared.notes[1].contains("b.png (sick, there well)"));
+    assert_eq!(prepared.notes.len(), 2);
+
+    write_rows(&other, &[row("a.png", "sick", "P7", "train", "")]).unwrap();
+    let notes = run(&other).unwrap().notes;
+    assert!(notes[1].contains("a.png (P1, now P7)") && notes[2].contains("a.png (test, now train)"), "{notes:?}");
+
+    png(&dir.path().join("d.png"), 9);
+    write_rows(&other, &[row("d.png", "sick", "", "", "")]).unwrap();
+    assert!(run(&other).unwrap_err().to_string().contains("none of the files of"));
 }

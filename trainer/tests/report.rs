@@ -11,6 +11,7 @@ use trainer::conformal;
 use trainer::failures;
 use trainer::metrics::Prediction;
 use trainer::output::{Baseline, CrossValidationReport, write_all, write_evaluation};
+use trainer::page::sections;
 use trainer::plots::{EpochRecord, training_curves};
 use trainer::refusals::{OodImage, SpoiltFilm, SpoiltReport};
 use trainer::report::{Fitted, Given, Protocol, Report};
@@ -88,7 +89,8 @@ fn report(films: &[Prediction]) -> Report {
         .into_iter()
         .map(|way| SpoiltFilm { way, reasons: vec!["out-of-distribution", way.code()], corrected: false })
         .collect();
-    let given = Given { points: &points, conformal: Some(&sets), ood, ood_held_out: Some(true), spoilt, leakage: None };
+    let given =
+        Given { points: &points, conformal: Some(&sets), ood, ood_held_out: Some(true), spoilt, ..Given::default() };
     Report::new(&films, &classes(), given, protocol()).unwrap()
 }
 
@@ -271,6 +273,22 @@ fn one_label_only_gives_null_and_no_nan() {
         assert!(!text.contains("NaN"), "{file}");
     }
     assert!(terminal_table(&report).contains("macro AUROC              -\n"));
+}
+
+#[test]
+fn weights_without_a_gate_are_not_said_to_have_refused_nothing() {
+    let (films, classes) = (films(60), classes());
+    let of =
+        |gateless: bool| Report::new(&films, &classes, Given { gateless, ..Given::default() }, protocol()).unwrap();
+    let (gated, gateless) = (of(false), of(true));
+    assert!(
+        tables::terminal_table(&gated).contains(" refused)") && sections(&gated, &[]).contains("did not look like")
+    );
+    assert!(tables::terminal_table(&gateless).contains("(no gate to refuse with)"));
+    assert!(
+        sections(&gateless, &[]).contains("refuse none") && !sections(&gateless, &[]).contains("did not look like")
+    );
+    assert!(!serde_json::to_string(&gated).unwrap().contains("gateless"), "the form of older reports stays");
 }
 
 #[test]

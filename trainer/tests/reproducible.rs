@@ -321,3 +321,21 @@ fn equal_runs_and_a_resumed_one_give_equal_weights() {
     let message = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(2) && message.contains("learned from another manifest"), "{message}");
 }
+
+#[test]
+fn one_label_is_nothing_to_tell_apart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifest = films(folder.path());
+    let rows = std::fs::read_to_string(&manifest).expect("rows");
+    let one: String = rows
+        .lines()
+        .filter(|row| !row.contains(",normal,") && !row.contains(",pneumonia,"))
+        .fold(String::new(), |all, row| all + row + "\n");
+    std::fs::write(&manifest, one).expect("a manifest");
+    let out = folder.path().join("run");
+    let done = command(&manifest, &out, &[]).output().expect("the trainer starts");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(!done.status.success() && said.contains("all films to train on are labelled `covid`"), "{said}");
+    assert!(said.contains("too few validation films: 2 of `covid`"), "{said}");
+    assert!(!out.exists(), "nothing was begun");
+}

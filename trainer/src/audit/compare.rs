@@ -190,6 +190,7 @@ fn summary(reports: &[AuditReport], pair: &str) -> String {
         "Verdict",
         "",
         reports.iter().map(|report| match report.verdict() {
+            None if !report.cannot_tell().is_empty() => "cannot be told".to_owned(),
             None => "<span class=\"calm\">no shortcut found</span>".to_owned(),
             Some(verdict) => format!("<span class=\"alarm\">{verdict}</span>"),
         }),

@@ -19,6 +19,7 @@ mod page;
 pub(crate) mod place;
 pub mod probe;
 pub mod report;
+mod verdict;
 pub mod views;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

@@ -51,13 +51,17 @@ pub(super) fn audit(report: &AuditReport) -> String {
     page::document(&format!("Shortcut audit: {}", report.name), &text)
 }
 
-/// Red with reasons, or green with what was not shown.
+/// Red with reasons, green with what was not shown, or neither where the films are too few to tell.
 pub(super) fn banner(report: &AuditReport) -> String {
     let Some(verdict) = report.verdict() else {
-        let hidden = match report.best(View::LungsHidden) {
-            Some(_) => format!("With the lungs hidden no pair of labels has an AUROC beyond {HIDDEN_LIMIT:.2}."),
-            None => "There are too few films to ask what is left with the lungs hidden.".into(),
-        };
+        let reasons = report.cannot_tell();
+        if !reasons.is_empty() {
+            return format!(
+                "<div class=\"banner open\" role=\"note\"><h2>Cannot be told</h2><p>{} Neither that this classifier uses \
+                 shortcuts nor that it does not was shown here.</p></div>\n",
+                reasons.join(" ")
+            );
+        }
         // The same gaps as the alarms judge: one that they leave out was not measured.
         let falls: Vec<String> = [true, false]
             .into_iter()
@@ -75,7 +79,8 @@ pub(super) fn banner(report: &AuditReport) -> String {
             falls.join(" ")
         };
         return format!(
-            "<div class=\"banner calm\" role=\"note\"><h2>No shortcut found</h2><p>{hidden} {unseen} This does <b>not</b> \
+            "<div class=\"banner calm\" role=\"note\"><h2>No shortcut found</h2><p>With the lungs hidden no pair of \
+             labels has an AUROC beyond {HIDDEN_LIMIT:.2}. {unseen} This does <b>not</b> \
              show that the classifier reads lungs, that it is right, or that it would be right elsewhere; only that these \
              tests found no other reason for its answers.</p></div>\n"
         );
@@ -354,6 +359,13 @@ impl AuditReport {
         for alarm in &self.alarms {
             let _ = writeln!(text, "ALARM: {}", alarm.text);
         }
+        if self.alarms.is_empty() {
+            let reasons = self.cannot_tell();
+            text += &match reasons.is_empty() {
+                true => "No shortcut found, which does not show that the lungs are read.\n".to_owned(),
+                false => format!("Cannot be told: {}\n", reasons.join(" ")),
+            };
+        }
         text
     }
 }
@@ -380,6 +392,23 @@ mod tests {
         few.find_alarms();
         let few = banner(&few);
         assert!(few.contains("banner calm") && few.contains("not measured") && !few.contains("falls by no more"));
+        // Nothing is green where the classifier ranks no better than a coin, or the films are too few.
+        for (view, low, high, said) in
+            [(View::Whole, 0.5, 0.9, "better than a coin"), (View::LungsHidden, 0.4, 0.61, "as high as 0.61")]
+        {
+            let mut open = report(0.5, 0.0);
+            let seen = open.views.iter_mut().find(|seen| seen.view == view).unwrap();
+            let figure = Estimate { low: Some(low), high: Some(high), ..seen.network.macro_auroc };
+            seen.network.macro_auroc = figure;
+            seen.network.auroc.values_mut().for_each(|of_pair| *of_pair = figure);
+            let text = banner(&open);
+            assert!(text.contains("Cannot be told") && text.contains(said) && !text.contains("calm"), "{text}");
+            assert!(open.terminal("0123").contains("Cannot be told: "));
+        }
+        assert!(report(0.5, 0.0).terminal("0123").contains("No shortcut found"));
+        let mut unasked = report(0.5, 0.0);
+        unasked.views.retain(|seen| seen.view != View::LungsHidden);
+        assert!(banner(&unasked).contains("too few films to ask"));
         let fall = banner(&report(0.5, 0.2));
         assert!(fall.contains("may use shortcuts"), "{fall}");
     }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::attention::{Attention, Randomised};
 use super::lungs::Fit;
-use super::measure::{FEW_OF_A_LABEL, Figures};
-use super::place::{Place, SEEN, rarer, still_trained};
+use super::measure::Figures;
+use super::place::{Place, rarer, still_trained};
 use super::views::View;
 use crate::bootstrap::Estimate;
 use crate::report::Protocol;
@@ -160,15 +160,6 @@ impl AuditReport {
         self.views.iter().find(|seen| seen.view == view)
     }
 
-    /// The pair of labels that the weights tell apart best in this view, with its AUROC: at the sources that training
-    /// saw, if there are others, since that is where shortcuts were learned. Only pairs with enough films have one.
-    pub(super) fn best(&self, view: View) -> Option<(f64, &str)> {
-        let network = &self.view(view)?.network;
-        let pairs = network.within.get(SEEN).unwrap_or(&network.auroc);
-        let figures = pairs.iter().filter_map(|(pair, figure)| Some((figure.value?, pair.as_str())));
-        figures.max_by(|a, b| a.0.total_cmp(&b.0))
-    }
-
     /// Who answered at the sources left out; none where no report was given.
     pub(super) fn left_out_network(&self) -> Option<String> {
         self.left_out_by.as_ref()?;
@@ -201,30 +192,6 @@ impl AuditReport {
         }
     }
 
-    /// What the alarms amount to; none without alarms. A fall alone can have other reasons than a shortcut.
-    pub(super) fn verdict(&self) -> Option<&'static str> {
-        self.alarms.first()?;
-        let hidden = self.alarms.iter().any(|alarm| alarm.code == AlarmCode::LungsHidden);
-        Some(if hidden { "uses shortcuts" } else { "may use shortcuts" })
-    }
-
-    /// Sets [`Self::alarms`] to what the figures say against the weights: at most one for each way to hide the lungs, and
-    /// one for each kind of fall, that of the weights themselves and that of networks made without a source.
-    pub fn find_alarms(&mut self) {
-        let hidden = [View::LungsHidden, View::ChestHidden].into_iter().filter_map(|view| self.hidden_alarm(view));
-        let falls = [true, false].into_iter().filter_map(|own| self.unseen_alarm(own));
-        let alarms = hidden.chain(falls).collect();
-        self.alarms = alarms;
-    }
-
-    /// The greatest fall of the weights' `own` figures, or of those of networks made without a source. A gap without one
-    /// of its figures, or with fewer than [`FEW_OF_A_LABEL`] films of the rarer label, counts as not measured.
-    pub(super) fn greatest_fall(&self, own: bool) -> Option<(f64, &Gap)> {
-        let enough = |gap: &&Gap| self.rarer(gap).is_none_or(|films| films >= FEW_OF_A_LABEL);
-        let gaps = self.gaps.iter().filter(|gap| gap.is_of_the_weights() == own).filter(enough);
-        gaps.filter_map(|gap| Some((gap.fall()?, gap))).max_by(|a, b| a.0.total_cmp(&b.0))
-    }
-
     /// The place of a gap in words, with the sources of the same hospitals that were still in training.
     pub(super) fn where_of(&self, gap: &Gap) -> String {
         let place = self.place(&gap.place);
@@ -242,40 +209,12 @@ impl AuditReport {
     pub(super) fn place<'a>(&self, name: &'a str) -> Place<'a> {
         Place::among(name, |source| self.films.contains_key(source) || self.seen.iter().any(|seen| seen == source))
     }
-
-    fn hidden_alarm(&self, view: View) -> Option<Alarm> {
-        let (value, pair) = self.best(view).filter(|(value, _)| *value > HIDDEN_LIMIT)?;
-        let (how, rest) = match view {
-            View::LungsHidden => {
-                ("the lungs blacked out", ", though strips of them and the outline of the black remain")
-            }
-            _ => ("the whole chest blacked out", ""),
-        };
-        let text = format!(
-            "With {how} the classifier still ranks the films of {pair} with an AUROC of {value:.2} (a coin: 0.50, our \
-             limit: {HIDDEN_LIMIT:.2}). What it goes by then is hardly in the lungs{rest}."
-        );
-        Some(Alarm { code: AlarmCode::LungsHidden, text })
-    }
-
-    fn unseen_alarm(&self, own: bool) -> Option<Alarm> {
-        let (fall, gap) = self.greatest_fall(own).filter(|(fall, _)| *fall > GAP_LIMIT)?;
-        let text = format!(
-            "At collections that training saw the AUROC for {} is {:.2}, at one that it did not {:.2}: a fall of {fall:.2} \
-             ({}). {}",
-            gap.pair,
-            gap.seen.value?,
-            gap.unseen.value?,
-            self.where_of(gap),
-            self.caveat(gap)
-        );
-        Some(Alarm { code: AlarmCode::UnseenSource, text })
-    }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::place::NEVER_SEEN;
+    use super::super::measure::FEW_OF_A_LABEL;
+    use super::super::place::{NEVER_SEEN, SEEN};
     use super::*;
 
     pub(crate) fn figure(value: f64) -> Estimate {

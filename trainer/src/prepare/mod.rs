@@ -35,6 +35,8 @@ pub struct Prepared {
     pub unreadable: Vec<String>,
     /// Files with the same bytes under different labels, a line for each such group with every name and label.
     pub contradictory: Vec<String>,
+    /// What else is to be said, a sentence each.
+    pub notes: Vec<String>,
 }
 
 /// A file that may become a row; `row` lacks path, size and digest.
@@ -57,6 +59,7 @@ pub fn run(args: &PrepareArgs) -> anyhow::Result<()> {
     for problem in prepared.unreadable.iter().chain(&prepared.contradictory) {
         eprintln!("left out: {problem}");
     }
+    prepared.notes.iter().for_each(|note| eprintln!("{note}"));
     for (reason, count) in &prepared.left_out {
         println!("left out {count}: {reason}");
     }
