@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Source,
     View,
     Age,
+    /// All sources but this one.
+    Without,
 }
 
 /// The sets of films that are measured: all of them first, then every source, view and age group.
@@ -42,8 +44,9 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// Every set that some film belongs to.
+    /// Every set that some film belongs to; all but one source only where two sources or more are there.
     pub(crate) fn of(predictions: &[Prediction]) -> Groups {
+        let sources: BTreeSet<&String> = predictions.iter().map(|p| &p.source).collect();
         let mut groups: BTreeMap<(Kind, String), Vec<usize>> = BTreeMap::new();
         for (film, p) in predictions.iter().enumerate() {
             let keys = [
@@ -56,6 +59,9 @@ impl Groups {
                 if let Some(value) = value {
                     groups.entry((kind, value)).or_default().push(film);
                 }
+            }
+            for other in sources.iter().filter(|other| ***other != p.source) {
+                groups.entry((Kind::Without, (*other).clone())).or_default().push(film);
             }
         }
         let (keys, films) = groups.into_iter().unzip();

@@ -39,6 +39,7 @@ pub mod provenance;
 pub mod recipe;
 pub mod refusals;
 pub mod release;
+pub mod reliability;
 pub mod report;
 pub mod sampler;
 pub mod soup;

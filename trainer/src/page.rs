@@ -5,7 +5,7 @@ use crate::failures;
 use crate::plots::Figure;
 use crate::report::Report;
 use crate::svg::escape;
-use crate::tables::{self, Table};
+use crate::tables::{self, Cell, Table};
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("page.css");
@@ -178,6 +178,11 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
          gains nothing there. a/b: a against b, among the films of these two labels. * fewer than 30 films, too few to conclude from.",
         &tables::groups(report, "source", report.sources.iter()),
     );
+    if let Some(table) = tables::without_each_source(report) {
+        let explanation = "The same answers without the films of one source in turn: how much the figures of all films rest \
+                           on it. The weights are the same throughout; they learned from whatever they learned from.";
+        section(&mut text, "Without each source", explanation, &table);
+    }
     for (kind, groups) in &report.subgroups {
         let name = kind.replace('_', " ");
         section(
@@ -227,6 +232,15 @@ pub fn sections(report: &Report, figures: &[Figure]) -> String {
             sets.calibrated_on
         );
         section(&mut text, "Prediction sets", &explanation, &table);
+    }
+    if let Some(table) = tables::calibration_by_finding(report) {
+        let explanation = format!(
+            "Each finding's own probability against all other findings. The line is the logistic regression of the label on the \
+             log-odds of the probability: slope 1 and intercept 0 are perfect, a slope below 1 is too extreme. Where every \
+             label is equally frequent, which is what the probabilities are fitted for, the error of the most probable finding is {}.",
+            Cell::Figure(report.ece_equal).plain()
+        );
+        section(&mut text, "Calibration by finding", &explanation, &table);
     }
     section(
         &mut text,

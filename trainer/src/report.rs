@@ -4,7 +4,7 @@
 //! it. Every figure is an [`Estimate`] `{value, low, high}`; null where the films cannot define it.
 
 use crate::bootstrap::{Bootstrap, Estimate, patients};
-use crate::calibrate::{Bin, OperatingPoint, RELIABILITY_BINS, reliability};
+use crate::calibrate::{self, Bin, OperatingPoint, RELIABILITY_BINS};
 use crate::calls::{self, CallRates, CallReport, Worth};
 use crate::conformal::{ConformalReport, SetReport};
 use crate::dataset::Split;
@@ -13,6 +13,7 @@ use crate::leakage::LeakageReport;
 use crate::measures::{PREVALENCES, Quantity};
 use crate::metrics::{Confusion, Prediction, check};
 use crate::refusals::{OodImage, OodReport, SpoiltFilm, SpoiltReport};
+use crate::reliability::{self, FindingCalibration};
 use anyhow::{Context, Result, ensure};
 use deepbreath::weights::Conformal;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,9 @@ pub struct Report {
     pub ece: Estimate,
     /// Multi-class Brier score, 0 (perfect) to 2.
     pub brier: Estimate,
+    /// [`Report::ece`] on the same films, counted so that every label is equally frequent.
+    #[serde(default)]
+    pub ece_equal: Estimate,
     /// Mean negative log likelihood of the label, in nats; 0 is perfect.
     pub nll: Estimate,
     /// The classification report, by finding.
@@ -69,6 +73,13 @@ pub struct Report {
     pub operating_points: Vec<PointReport>,
     /// Bins of the reliability diagram, equal widths over 0..=1.
     pub reliability: Vec<Bin>,
+    /// The calibration of each finding against all others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub calibration: BTreeMap<String, FindingCalibration>,
+    /// The films of all other sources together, by the source that is left aside: how much the figures rest on it. Empty
+    /// for fewer than two sources.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub without: BTreeMap<String, GroupReport>,
     /// What the classifier calls by its own rule, where the weights have a balanced threshold for every finding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls: Option<CallReport>,
@@ -319,13 +330,15 @@ impl Report {
         let calls = calls::thresholds(&points, classes.len())
             .map(|thresholds| calls(predictions, classes, &thresholds, &groups, &figures));
         let conformal = conformal.map(|conformal| sets(conformal, predictions, classes, &groups, &figures));
-        let mut sources = BTreeMap::new();
+        let (calibration, ece_equal) = reliability::measure(predictions, classes, &patients, protocol.bootstrap);
+        let (mut sources, mut without) = (BTreeMap::new(), BTreeMap::new());
         let mut subgroups: BTreeMap<String, BTreeMap<String, GroupReport>> = BTreeMap::new();
         for (index, (kind, value)) in groups.keys.iter().enumerate() {
             let value = value.clone();
             match kind {
                 Kind::All => {}
                 Kind::Source => drop(sources.insert(value, group(index))),
+                Kind::Without => drop(without.insert(value, group(index))),
                 Kind::View => drop(subgroups.entry("view".into()).or_default().insert(value, group(index))),
                 Kind::Age => drop(subgroups.entry("age_group".into()).or_default().insert(value, group(index))),
             }
@@ -359,6 +372,9 @@ impl Report {
             balanced_accuracy: all[&Quantity::BalancedAccuracy],
             macro_auroc: all[&Quantity::MacroAuroc],
             ece: all[&Quantity::Ece],
+            ece_equal,
+            calibration,
+            without,
             brier: all[&Quantity::Brier],
             nll: all[&Quantity::Nll],
             findings: classes.iter().enumerate().map(finding).collect(),
@@ -382,7 +398,9 @@ impl Report {
                         .collect(),
                 })
                 .collect(),
-            reliability: reliability(predictions.iter().map(|p| (p.probability(p.call()), p.call() == p.label, 1))),
+            reliability: calibrate::reliability(
+                predictions.iter().map(|p| (p.probability(p.call()), p.call() == p.label, 1)),
+            ),
             calls,
             conformal,
             ood: (!ood.is_empty())

@@ -287,6 +287,32 @@ pub fn calibration_by_source(report: &Report) -> Table {
     table
 }
 
+/// The calibration line and error of each finding, on the films as they are and with every label equally frequent; `None`
+/// where an older report has none.
+pub fn calibration_by_finding(report: &Report) -> Option<Table> {
+    let mut table = Table::new([
+        "finding",
+        "mixture",
+        "slope",
+        "intercept",
+        "calibration error (ECE)",
+        "mean probability too high by",
+    ]);
+    for label in report.classes.iter() {
+        let of = report.calibration.get(label)?;
+        for (mixture, c) in [("as in these films", &of.as_is), ("all labels equally frequent", &of.equal)] {
+            let figures = [c.slope, c.intercept, c.ece, c.excess].map(Cell::Figure);
+            table.rows.push([Cell::text(label), Cell::text(mixture)].into_iter().chain(figures).collect());
+        }
+    }
+    Some(table)
+}
+
+/// The headline figures without each source in turn; `None` where there are fewer than two, or an older report has none.
+pub fn without_each_source(report: &Report) -> Option<Table> {
+    (!report.without.is_empty()).then(|| groups(report, "without", report.without.iter()))
+}
+
 /// Images that are no chest X-rays, by kind; `None` where none were given.
 pub fn out_of_distribution(report: &Report) -> Option<Table> {
     let ood = report.ood.as_ref()?;

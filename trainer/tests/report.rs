@@ -233,6 +233,8 @@ fn the_page_holds_every_figure_and_fetches_nothing() {
         "Prediction sets",
         "Films with a flaw",
         "Calibration by source",
+        "Calibration by finding",
+        "Without each source",
     ] {
         assert!(html.contains(words), "{words}");
     }
@@ -273,6 +275,21 @@ fn one_label_only_gives_null_and_no_nan() {
         assert!(!text.contains("NaN"), "{file}");
     }
     assert!(terminal_table(&report).contains("macro AUROC              -\n"));
+}
+
+#[test]
+fn without_a_source_the_other_films_are_measured() {
+    let films = films(400);
+    let all = report(&films);
+    assert_eq!(all.without.keys().collect::<Vec<_>>(), all.sources.keys().collect::<Vec<_>>());
+    for (source, group) in &all.without {
+        let others: Vec<Prediction> = films.iter().filter(|film| film.source != *source).cloned().collect();
+        let alone = report(&others);
+        assert_eq!((group.n, group.confusion.clone()), (others.len() as u64, alone.confusion), "{source}");
+        assert_eq!(group.balanced_accuracy.value, alone.balanced_accuracy.value, "{source}");
+        let one: Vec<Prediction> = films.iter().filter(|film| film.source == *source).cloned().collect();
+        assert!(report(&one).without.is_empty(), "one source");
+    }
 }
 
 #[test]
