@@ -100,7 +100,7 @@ async function openWorkers(assets, programs, tutorial, tell) {
   const compiled = {};
   const [weights, second, worker] = await Promise.all([
     bytes(WEIGHTS),
-    tutorial ? bytes(TUTORIAL) : undefined,
+    tutorial ? bytes(TUTORIAL).catch(() => undefined) : undefined, // The lab can do without: it offers to load it once more.
     assets.text('worker.js'),
     ...programs.map(async (backend, index) => {
       // Compiled here once, shared with every worker.
@@ -176,6 +176,10 @@ function save(name, blob) {
 async function main() {
   network.watch();
   showNetwork(network);
+  onForget(async () => {
+    forget();
+    await Assets.forget();
+  });
   if (!globalThis.isSecureContext || !globalThis.WebAssembly) {
     throw new DeepbreathError('insecure', 'This page needs WebAssembly and a secure address: https, or http://localhost.');
   }
@@ -185,7 +189,15 @@ async function main() {
   ]);
   const assets = await Assets.open(network);
   // Without a service worker between, the list has just come from the server.
-  const outdated = navigator.serviceWorker?.controller ? assets.outdated() : false;
+  const outdated = Promise.resolve(navigator.serviceWorker?.controller ? assets.outdated() : false);
+  // Also where the start fails: the other build may be the one that works.
+  void outdated.then((found) => {
+    if (!found) return;
+    offerUpdate(async () => {
+      await assets.accept();
+      location.reload();
+    });
+  });
   const built = new Set(/** @type {Backend[]} */ (['cpu', 'webgpu']).filter((backend) => assets.size(`generated/${backend}/deepbreath_bg.wasm`)));
   let passOn = (/** @type {import('./loader/theme.js').Theme} */ _) => {};
   const theme = themeSwitch((chosen) => passOn(chosen));
@@ -211,17 +223,8 @@ async function main() {
   port.start();
   seal();
   network.seal();
-  onForget(async () => {
-    forget();
-    await Assets.forget();
-  });
-  if (await outdated) {
-    offerUpdate(async () => {
-      await assets.accept();
-      location.reload();
-    });
-  }
-  tell({ kind: 'loaded', backend: planned.backend, tutorial });
+  const missing = tutorial.state === 'here' && !workers.tutorial;
+  tell({ kind: 'loaded', backend: planned.backend, tutorial: missing ? { ...tutorial, state: 'elsewhere' } : tutorial });
 }
 
 try {
