@@ -1,7 +1,7 @@
 // <deep-breath-frame>: the built site in a frame of another origin's page, which hears answers and hands films in.
 
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { launch, serve } from '../browser/site.js';
@@ -92,6 +92,23 @@ describe('<deep-breath-frame>', () => {
       return Promise.all(asked);
     });
     assert.deepEqual(answers, ['image', 'unknown-format', 'image']);
+  });
+
+  test('a film of the visitor is not taken for one of the same name that the page around asked for', async () => {
+    const frame = page.frames().find((one) => one.url().startsWith(site.url));
+    assert.ok(frame);
+    const app = frame.frameLocator('#place iframe');
+    // The visitor's film is read first; it is no image.
+    const asked = page.locator('deep-breath-frame').evaluate(async (element) => {
+      const film = await (await fetch('drawn.png')).blob();
+      while (!(/** @type {any} */ (globalThis).go)) await new Promise((resolve) => setTimeout(resolve, 10));
+      return /** @type {DeepBreathFrameElement} */ (element).classify(new File([film], 'same')).then(({ file }) => file, (error) => error.code);
+    });
+    const image = readFileSync(path.join(made.folder, 'drawn.png'));
+    const files = [0, 1, 2, 3].map((number) => ({ name: number < 3 ? `before-${number}` : 'same', mimeType: '', buffer: number < 3 ? image : Buffer.from('text') }));
+    await app.locator('#file').setInputFiles(files);
+    await page.evaluate(() => Object.assign(globalThis, { go: true }));
+    assert.equal(await asked, 'same');
   });
 
   test('speaks the language of the page around, and only that catalogue is fetched', async () => {

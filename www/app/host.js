@@ -22,8 +22,8 @@ export class Host {
   #line;
   /** @type {FromApplication | undefined} What a line that comes later still has to hear. */
   #state;
-  /** @type {Map<string, number[]>} Films that were handed in and have no answer yet, by name, in order: so they are read. */
-  #asked = new Map();
+  /** @type {WeakMap<object, number>} The number of each film that was handed in and has no answer yet. */
+  #asked = new WeakMap();
 
   /** @param {MessagePort} line */
   meet(line) {
@@ -31,8 +31,7 @@ export class Host {
     line.addEventListener('message', ({ data }) => {
       const { kind, id, file } = /** @type {ToApplication} */ (data);
       if (kind !== 'classify' || !(file instanceof File)) return;
-      this.#asked.set(file.name, [...(this.#asked.get(file.name) ?? []), id]);
-      choose(file);
+      choose(file, (chosen) => this.#asked.set(chosen, id));
     });
     line.start();
     if (this.#state) line.postMessage(this.#state);
@@ -69,10 +68,8 @@ export class Host {
 
   /** Which request of the page around is done with this. @param {Source} source */
   #idOf(source) {
-    const name = source instanceof File ? source.name : '';
-    const [id, ...later] = this.#asked.get(name) ?? [];
-    if (later.length) this.#asked.set(name, later);
-    else this.#asked.delete(name);
+    const id = this.#asked.get(source);
+    this.#asked.delete(source);
     return id;
   }
 
@@ -87,11 +84,16 @@ export class Host {
   }
 }
 
-/** Opens a film as if the visitor had chosen it. @param {File} file */
-function choose(file) {
+/**
+ * Opens a film as if the visitor had chosen it.
+ * @param {File} file
+ * @param {(chosen: File) => void} note Hears, before anything is read, which object the application gets: not this one.
+ */
+function choose(file, note) {
   const chosen = new DataTransfer();
   chosen.items.add(file);
   const box = input('file');
   box.files = chosen.files;
+  for (const given of box.files) note(given);
   box.dispatchEvent(new Event('change', { bubbles: true }));
 }
