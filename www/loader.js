@@ -151,7 +151,7 @@ function listen(port, workers, assets, planned) {
         return location.assign(address);
       }
       case 'save':
-        return save(message.name, new Blob([message.text], { type: message.type }));
+        return save(message.name, message.text);
       case 'blocked':
         return network.block();
       case 'requested':
@@ -162,18 +162,26 @@ function listen(port, workers, assets, planned) {
   });
 }
 
+/** What may be saved: the two exports, under the names that app/main.js gives them. */
+const EXPORT = /^deepbreath-\d{4}-\d\d-\d\dT\d{6}\.(csv|json)$/;
+
 /**
- * Saves a file on the visitor's machine. The frame may not: a download could ask any server.
- * @param {string} name
- * @param {Blob} blob
+ * Saves a text on the visitor's machine. The frame may not: a download could ask any server. Nor may it choose the kind
+ * of the file: planted code could leave a page or a program among the downloads, to be opened later, without the seal.
+ * @param {unknown} name
+ * @param {unknown} text
  */
-function save(name, blob) {
-  const href = URL.createObjectURL(blob);
-  Object.assign(document.createElement('a'), { href, download: name }).click();
+function save(name, text) {
+  const [, ending] = EXPORT.exec(String(name)) ?? [];
+  if (!ending) return;
+  const href = URL.createObjectURL(new Blob([String(text)], { type: ending === 'csv' ? 'text/csv' : 'application/json' }));
+  Object.assign(document.createElement('a'), { href, download: String(name) }).click();
   setTimeout(() => URL.revokeObjectURL(href), 60_000);
 }
 
 async function main() {
+  // The frame can reach it as `parent.opener`, and a message to it would be no request.
+  globalThis.opener = null;
   network.watch();
   showNetwork(network);
   onForget(async () => {
