@@ -3,7 +3,7 @@
 
 import { DeepbreathError } from './engine.js';
 import { Assets } from './loader/assets.js';
-import { hostOrigin, meetHost } from './loader/host.js';
+import { hostOrigin, meetHost, tellStopped } from './loader/host.js';
 import { link } from './loader/link.js';
 import { forget, plan, remember, Starts } from './loader/machine.js';
 import { Network } from './loader/network.js';
@@ -25,6 +25,12 @@ const SERVICE_WORKER_LIMIT = 30_000;
 const WORDS = 'app/words/';
 
 const network = new Network();
+
+/** There will be no answer any more. @param {string} message @param {string} code */
+function fail(message, code) {
+  showFailure(message, code);
+  tellStopped();
+}
 
 /**
  * Puts the frame into the page and the application into the frame.
@@ -48,7 +54,7 @@ async function openFrame(assets, theme) {
   // It cannot: the policy turns every address into an error page, which loads like any other.
   frame.addEventListener('load', () => {
     frame.remove();
-    showFailure('The application tried to leave this page and was stopped. Reload it.', 'left');
+    fail('The application tried to leave this page and was stopped. Reload it.', 'left');
   });
   const { port1, port2 } = new MessageChannel();
   const context = { version: assets.version, theme, words: await wordsOf(assets) };
@@ -157,7 +163,7 @@ function listen(port, workers, assets, planned) {
       case 'requested':
         return network.leak(message.url);
       case 'broken':
-        return showFailure(`The page stopped: ${message.message}. Reload it.`, 'broken');
+        return fail(`The page stopped: ${message.message}. Reload it.`, 'broken');
     }
   });
 }
@@ -240,5 +246,5 @@ try {
   await main();
 } catch (error) {
   const { code = 'internal', message } = /** @type {Error & { code?: string }} */ (error);
-  showFailure(message, code);
+  fail(message, code);
 }

@@ -179,6 +179,50 @@ describe('<deep-breath-frame>', () => {
     }
   });
 
+  test('what was asked of a page that fails, stops or is left is rejected', async () => {
+    /** @param {string} address @param {(frame: import('playwright-core').Frame) => Promise<unknown>} [act] */
+    const outcome = async (address, act) => {
+      const tab = await browser.newPage();
+      try {
+        await tab.goto(`${around.url}blank.html`);
+        const asked = tab.evaluate(async (address) => {
+          // @ts-ignore: an address of the served page
+          await import('./node_modules/deepbreath/frame-element.js');
+          const element = /** @type {DeepBreathFrameElement} */ (document.createElement('deep-breath-frame'));
+          element.setAttribute('src', address);
+          element.setAttribute('backend', 'cpu');
+          document.body.append(element);
+          const code = await element.classify(new Blob(['text'])).catch((error) => error.code);
+          return [code, await Promise.race([element.classify(new Blob(['text'])).catch((error) => error.code), new Promise((resolve) => setTimeout(resolve, 500, 'waits'))])];
+        }, address);
+        if (act) {
+          await tab.locator('deep-breath-frame iframe').waitFor();
+          const frame = await (await tab.locator('deep-breath-frame iframe').elementHandle())?.contentFrame();
+          if (!frame) throw new Error('no frame');
+          await frame.locator('#place iframe').waitFor();
+          await act(frame);
+        }
+        return await asked;
+      } finally {
+        await tab.close();
+      }
+    };
+    /** @type {(name: string) => number} */
+    let status = (name) => (name.endsWith('.safetensors') ? 503 : 200);
+    let silent = (/** @type {string} */ _) => false;
+    const broken = await serve({ status: (name) => status(name), silent: (name) => silent(name) });
+    try {
+      assert.deepEqual(await outcome(broken.url), ['unreachable', 'unreachable'], 'no weights');
+      status = (name) => (name.includes('app/main-') ? 503 : 200);
+      assert.deepEqual(await outcome(broken.url), ['frame-failed', 'frame-failed'], 'no application');
+      status = () => 200;
+      silent = (name) => name.endsWith('.safetensors'); // What was asked is not answered while it loads.
+      assert.deepEqual(await outcome(broken.url, (frame) => frame.evaluate(() => location.reload())), ['frame-failed', 'waits'], 'loaded anew');
+    } finally {
+      broken.close();
+    }
+  });
+
   test('an element without an address says so', async () => {
     const tab = await browser.newPage();
     try {

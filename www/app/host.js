@@ -11,7 +11,8 @@ import { described } from './words.js';
  * What the page around hears. `id` is that of the film that it handed in, if it was this one.
  * @typedef {{ kind: 'ready', backend: string, weights: Classifier['weights'] }
  *   | { kind: 'assessment', id: number | undefined, assessment: Assessment }
- *   | { kind: 'error', id: number | undefined, code: string, message: string }} FromApplication
+ *   | { kind: 'error', id: number | undefined, code: string, message: string }
+ *   | { kind: 'failed', code: string, message: string }} FromApplication `failed`: there will be no answer to anything.
  */
 
 /** @typedef {{ kind: 'classify', id: number, file: File }} ToApplication What it says. */
@@ -75,7 +76,7 @@ export class Host {
 
   /** Tells that there will be no classifier. @param {unknown} error */
   failed(error) {
-    this.#tell((this.#state = { kind: 'error', id: undefined, ...described(error) }));
+    this.#tell((this.#state = { kind: 'failed', ...described(error) }));
   }
 
   /** @param {FromApplication} message */
