@@ -13,7 +13,7 @@
  * @typedef {'empty' | 'file-too-large' | 'too-many-pixels' | 'unknown-format' | 'truncated' | 'corrupt' | 'unsupported-image'
  *   | 'unsupported-transfer-syntax' | 'unsupported-photometric' | 'no-pixel-data' | 'dicom-not-built' | 'unreadable-file'
  *   | 'options' | 'mask' | 'no-weights' | 'weights' | 'unreachable' | 'no-module' | 'not-loaded' | 'no-gpu' | 'device-lost'
- *   | 'verification' | 'inference' | 'worker' | 'panic' | 'closed' | 'damaged' | 'no-asset' | 'internal'} ErrorCode
+ *   | 'verification' | 'inference' | 'worker' | 'panic' | 'closed' | 'damaged' | 'no-asset' | 'frame-failed' | 'internal'} ErrorCode
  */
 
 /** A refusal or failure; `code` is stable, `message` is for people. */

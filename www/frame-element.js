@@ -11,6 +11,8 @@ const STYLE = ':host { display: block; height: 60rem; } :host([hidden]) { displa
 
 /** How long a page that has loaded may take to greet, in milliseconds. */
 const PATIENCE = 30_000;
+/** How long a page may take to load, in milliseconds. */
+const LOADING = 90_000;
 
 /** Where there is no document, the element can be imported but not used. */
 const Base = /** @type {new () => import('./events.js').Telling<DeepBreathEventMap> & HTMLElement} */ (globalThis.HTMLElement ?? Object);
@@ -26,6 +28,10 @@ export class DeepBreathFrameElement extends Base {
   /** @type {MessagePort | undefined} */
   #line;
   #next = 0;
+  #loads = 0;
+  #greetings = 0;
+  /** @type {DeepbreathError | undefined} Why nothing can be asked for now. */
+  #failed;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** @type {{ kind: 'classify', id: number, file: File }[]} What was asked before the line was there. */
@@ -57,10 +63,18 @@ export class DeepBreathFrameElement extends Base {
     const root = this.shadowRoot ?? this.attachShadow({ mode: 'open' });
     root.adoptedStyleSheets = [sheet];
     addEventListener('message', this.#greeted);
+    const wait = (/** @type {number} */ patience) => {
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#fail(new DeepbreathError('unreachable', `${src} does not answer. Is it a page of deepbreath, and may it be in a frame here?`)), patience);
+    };
+    this.#loads = this.#greetings = 0;
     // What a browser shows instead of a page that it cannot have loads like any other.
     frame.addEventListener('load', () => {
-      if (!this.#line) this.#timer = setTimeout(() => this.#fail(new DeepbreathError('unreachable', `${src} does not answer. Is it a page of deepbreath, and may it be in a frame here?`)), PATIENCE);
-    }, { once: true });
+      if (++this.#loads <= this.#greetings) return;
+      if (this.#line) this.#lose();
+      wait(PATIENCE);
+    });
+    wait(LOADING);
     root.replaceChildren(frame);
   }
 
@@ -68,7 +82,7 @@ export class DeepBreathFrameElement extends Base {
     removeEventListener('message', this.#greeted);
     clearTimeout(this.#timer);
     this.#line?.close();
-    this.#line = this.#frame = undefined;
+    this.#line = this.#frame = this.#failed = undefined;
     this.#drop(new DeepbreathError('closed', 'The element was removed.'));
   }
 
@@ -79,8 +93,17 @@ export class DeepBreathFrameElement extends Base {
     this.#waiting = [];
   }
 
-  /** @param {DeepbreathError} error */
+  /** The page that had the line has gone, with all that was asked of it. */
+  #lose() {
+    this.#line?.close();
+    this.#line = undefined;
+    this.#drop(new DeepbreathError('frame-failed', 'The page in the frame was left or loaded anew before it answered. Ask once more.'));
+  }
+
+  /** No answer will come from the page that is there. @param {DeepbreathError} error */
   #fail(error) {
+    clearTimeout(this.#timer);
+    this.#failed = error;
     this.#drop(error);
     this.#tell('error', error);
   }
@@ -93,6 +116,7 @@ export class DeepBreathFrameElement extends Base {
   classify(source) {
     return new Promise((resolve, reject) => {
       if (!this.#frame) return reject(new DeepbreathError('not-loaded', 'The element has no frame: it is in no document, or has no src.'));
+      if (this.#failed) return reject(this.#failed);
       const id = this.#next++;
       const file = source instanceof File ? source : new File([source], 'image');
       this.#pending.set(id, { resolve, reject });
@@ -104,8 +128,13 @@ export class DeepBreathFrameElement extends Base {
 
   #greeted = (/** @type {MessageEvent} */ { source, origin, data }) => {
     const frame = this.#frame;
-    if (!frame || source !== frame.contentWindow || origin !== new URL(frame.src).origin || data?.deepbreath !== 'hello') return;
+    if (!frame || source !== frame.contentWindow || origin !== new URL(frame.src).origin) return;
+    if (data?.deepbreath === 'stopped') return this.#fail(new DeepbreathError('frame-failed', 'The page in the frame stopped, and says there why. Load it anew.'));
+    if (data?.deepbreath !== 'hello') return;
     clearTimeout(this.#timer);
+    this.#failed = undefined;
+    this.#greetings++;
+    if (this.#line) this.#lose();
     const { port1, port2 } = new MessageChannel();
     this.#line = port1;
     port1.addEventListener('message', ({ data }) => this.#heard(data));
@@ -117,6 +146,7 @@ export class DeepBreathFrameElement extends Base {
   /** @param {import('./app/host.js').FromApplication} message */
   #heard(message) {
     if (message.kind === 'ready') return this.#tell('ready', { backend: message.backend, weights: message.weights });
+    if (message.kind === 'failed') return this.#fail(new DeepbreathError(message.code, message.message));
     const pending = message.id === undefined ? undefined : this.#pending.get(message.id);
     if (message.id !== undefined) this.#pending.delete(message.id);
     if (message.kind === 'assessment') {

@@ -3,7 +3,7 @@
 
 import { DeepbreathError } from './engine.js';
 import { Assets } from './loader/assets.js';
-import { hostOrigin, meetHost } from './loader/host.js';
+import { hostOrigin, meetHost, tellStopped } from './loader/host.js';
 import { link } from './loader/link.js';
 import { forget, plan, remember, Starts } from './loader/machine.js';
 import { Network } from './loader/network.js';
@@ -25,6 +25,12 @@ const SERVICE_WORKER_LIMIT = 30_000;
 const WORDS = 'app/words/';
 
 const network = new Network();
+
+/** There will be no answer any more. @param {string} message @param {string} code */
+function fail(message, code) {
+  showFailure(message, code);
+  tellStopped();
+}
 
 /**
  * Puts the frame into the page and the application into the frame.
@@ -48,7 +54,7 @@ async function openFrame(assets, theme) {
   // It cannot: the policy turns every address into an error page, which loads like any other.
   frame.addEventListener('load', () => {
     frame.remove();
-    showFailure('The application tried to leave this page and was stopped. Reload it.', 'left');
+    fail('The application tried to leave this page and was stopped. Reload it.', 'left');
   });
   const { port1, port2 } = new MessageChannel();
   const context = { version: assets.version, theme, words: await wordsOf(assets) };
@@ -100,7 +106,7 @@ async function openWorkers(assets, programs, tutorial, tell) {
   const compiled = {};
   const [weights, second, worker] = await Promise.all([
     bytes(WEIGHTS),
-    tutorial ? bytes(TUTORIAL) : undefined,
+    tutorial ? bytes(TUTORIAL).catch(() => undefined) : undefined, // The lab can do without: it offers to load it once more.
     assets.text('worker.js'),
     ...programs.map(async (backend, index) => {
       // Compiled here once, shared with every worker.
@@ -151,31 +157,43 @@ function listen(port, workers, assets, planned) {
         return location.assign(address);
       }
       case 'save':
-        return save(message.name, new Blob([message.text], { type: message.type }));
+        return save(message.name, message.text);
       case 'blocked':
         return network.block();
       case 'requested':
         return network.leak(message.url);
       case 'broken':
-        return showFailure(`The page stopped: ${message.message}. Reload it.`, 'broken');
+        return fail(`The page stopped: ${message.message}. Reload it.`, 'broken');
     }
   });
 }
 
+/** What may be saved: the two exports, under the names that app/main.js gives them. */
+const EXPORT = /^deepbreath-\d{4}-\d\d-\d\dT\d{6}\.(csv|json)$/;
+
 /**
- * Saves a file on the visitor's machine. The frame may not: a download could ask any server.
- * @param {string} name
- * @param {Blob} blob
+ * Saves a text on the visitor's machine. The frame may not: a download could ask any server. Nor may it choose the kind
+ * of the file: planted code could leave a page or a program among the downloads, to be opened later, without the seal.
+ * @param {unknown} name
+ * @param {unknown} text
  */
-function save(name, blob) {
-  const href = URL.createObjectURL(blob);
-  Object.assign(document.createElement('a'), { href, download: name }).click();
+function save(name, text) {
+  const [, ending] = EXPORT.exec(String(name)) ?? [];
+  if (!ending) return;
+  const href = URL.createObjectURL(new Blob([String(text)], { type: ending === 'csv' ? 'text/csv' : 'application/json' }));
+  Object.assign(document.createElement('a'), { href, download: String(name) }).click();
   setTimeout(() => URL.revokeObjectURL(href), 60_000);
 }
 
 async function main() {
+  // The frame can reach it as `parent.opener`, and a message to it would be no request.
+  globalThis.opener = null;
   network.watch();
   showNetwork(network);
+  onForget(async () => {
+    forget();
+    await Assets.forget();
+  });
   if (!globalThis.isSecureContext || !globalThis.WebAssembly) {
     throw new DeepbreathError('insecure', 'This page needs WebAssembly and a secure address: https, or http://localhost.');
   }
@@ -185,7 +203,15 @@ async function main() {
   ]);
   const assets = await Assets.open(network);
   // Without a service worker between, the list has just come from the server.
-  const outdated = navigator.serviceWorker?.controller ? assets.outdated() : false;
+  const outdated = Promise.resolve(navigator.serviceWorker?.controller ? assets.outdated() : false);
+  // Also where the start fails: the other build may be the one that works.
+  void outdated.then((found) => {
+    if (!found) return;
+    offerUpdate(async () => {
+      await assets.accept();
+      location.reload();
+    });
+  });
   const built = new Set(/** @type {Backend[]} */ (['cpu', 'webgpu']).filter((backend) => assets.size(`generated/${backend}/deepbreath_bg.wasm`)));
   let passOn = (/** @type {import('./loader/theme.js').Theme} */ _) => {};
   const theme = themeSwitch((chosen) => passOn(chosen));
@@ -211,17 +237,8 @@ async function main() {
   port.start();
   seal();
   network.seal();
-  onForget(async () => {
-    forget();
-    await Assets.forget();
-  });
-  if (await outdated) {
-    offerUpdate(async () => {
-      await assets.accept();
-      location.reload();
-    });
-  }
-  tell({ kind: 'loaded', backend: planned.backend, tutorial });
+  const missing = tutorial.state === 'here' && !workers.tutorial;
+  tell({ kind: 'loaded', backend: planned.backend, tutorial: missing ? { ...tutorial, state: 'elsewhere' } : tutorial });
 }
 
 try {
@@ -229,5 +246,5 @@ try {
   await main();
 } catch (error) {
   const { code = 'internal', message } = /** @type {Error & { code?: string }} */ (error);
-  showFailure(message, code);
+  fail(message, code);
 }

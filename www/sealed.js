@@ -30,7 +30,7 @@ import { Classifier, DeepbreathError } from './client.js';
  *   | { kind: 'end', id: number }
  *   | { kind: 'settled', backend: Backend, reason: string }
  *   | { kind: 'fetch-tutorial' }
- *   | { kind: 'save', name: string, type: string, text: string }
+ *   | { kind: 'save', name: string, text: string }
  *   | { kind: 'blocked' }
  *   | { kind: 'requested', url: string }
  *   | { kind: 'broken', message: string }} FromFrame
@@ -148,5 +148,5 @@ export function open(port, { version, theme, words }) {
   return start((onProgress) => load(onProgress).catch((error) => {
     host.failed(error);
     throw error;
-  }), { version, network, words, tutorial, save: (name, type, text) => tell({ kind: 'save', name, type, text }) });
+  }), { version, network, words, tutorial, save: (name, _, text) => tell({ kind: 'save', name, text }) });
 }

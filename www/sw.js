@@ -28,17 +28,21 @@ async function answer(request) {
   try {
     return await (kept ? soon(request.url) : fetch(request));
   } catch (error) {
-    if (kept) return kept;
-    throw error;
+    if (!kept) throw error;
+    // The rest of the page is to come from the same build, and at once: the update has to be accepted once more.
+    await cache.delete(UPDATE).catch(() => {});
+    return kept;
   }
 }
 
-/** The server's file, if it begins to come in time. @param {string} url */
+/** The server's file, if it begins to come in time; rejects where the server answers with a failure. @param {string} url */
 async function soon(url) {
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(), PATIENCE);
   try {
-    return await fetch(url, { cache: 'no-cache', signal: late.signal });
+    const response = await fetch(url, { cache: 'no-cache', signal: late.signal });
+    if (!response.ok) throw new Error(`the server answered ${response.status}`);
+    return response;
   } finally {
     clearTimeout(timer);
   }

@@ -19,6 +19,8 @@ let site;
 let change;
 /** @type {(name: string) => boolean} Which files the server never answers for. */
 let silent;
+/** @type {(name: string) => number} What it answers for a file. */
+let status;
 
 before(async () => {
   browser = await launch();
@@ -27,7 +29,8 @@ after(() => browser?.close());
 beforeEach(async () => {
   change = (_, bytes) => bytes;
   silent = () => false;
-  site = await serve({ change: (name, bytes) => change(name, bytes), silent: (name) => silent(name) });
+  status = () => 200;
+  site = await serve({ change: (name, bytes) => change(name, bytes), silent: (name) => silent(name), status: (name) => status(name) });
   context = await browser.newContext();
   page = await context.newPage();
 });
@@ -107,6 +110,18 @@ test('nor does a visit after an update was accepted', async () => {
   });
   silent = () => true;
   assert.equal((await ask(await visit(), FILM)).error, undefined);
+});
+
+test('an update that the server does not give leaves the build that is kept', async () => {
+  await visit();
+  await page.evaluate(async () => {
+    const [name = ''] = await caches.keys();
+    await (await caches.open(name)).put(new URL('update-accepted', location.href), new Response('yes'));
+  });
+  status = () => 503;
+  assert.equal((await ask(await visit(), FILM)).error, undefined);
+  const left = await page.evaluate(async () => (await (await caches.open((await caches.keys())[0] ?? '')).match(new URL('update-accepted', location.href))) === undefined);
+  assert.ok(left, 'it has to be accepted once more');
 });
 
 test('a second visit with a network fetches neither weights nor program again', async () => {
@@ -193,6 +208,31 @@ test('where storage and service workers are off, the page works all the same', a
   });
   const app = await visit();
   assert.equal((await ask(app, FILM)).error, undefined);
+});
+
+test('where storage fails at every step, the page works all the same', async () => {
+  await page.addInitScript(() => {
+    for (const name of /** @type {const} */ (['match', 'put', 'delete', 'keys'])) {
+      Object.defineProperty(Cache.prototype, name, { value: () => Promise.reject(new DOMException('full', 'QuotaExceededError')) });
+    }
+  });
+  assert.equal((await ask(await visit('?lab=tutorial'), FILM)).error, undefined);
+});
+
+test('without the weights of the lab the page works, and the lab offers to load them', async () => {
+  status = (name) => (name.includes('tutorial') ? 503 : 200);
+  const app = await visit('?lab=tutorial');
+  assert.equal((await ask(app, FILM)).error, undefined);
+  assert.deepEqual(await app.evaluate(() => ['lab-other-table', 'lab-elsewhere'].map((id) => document.getElementById(id)?.hidden)), [true, false]);
+});
+
+test('what is kept here can be forgotten where the start failed', async () => {
+  status = (name) => (name.endsWith('.safetensors') ? 503 : 200);
+  await page.goto(site.url);
+  await (await application(page)).locator('#status[data-state=failed]').waitFor();
+  await panel('network-loaded');
+  await page.locator('#forget').click();
+  await page.locator('#forget', { hasText: 'Forgotten' }).waitFor();
 });
 
 test('what is kept here can be forgotten', async () => {

@@ -225,3 +225,37 @@ describe('planted attempts to send something', () => {
     assert.deepEqual(site.served.slice(served), []);
   }));
 });
+
+test('the page that opened this one cannot be reached from the frame, and only exports are saved', async () => {
+  const browser = await launch();
+  try {
+    const around = await browser.newPage();
+    await around.goto(`${site.url}blank.html`);
+    const [page] = await Promise.all([around.waitForEvent('popup'), around.evaluate((url) => void open(url), site.url)]);
+    const app = await ready(page);
+    assert.equal(await app.evaluate(() => parent.opener), null);
+    await app.locator('#file').setInputFiles(['a.png', 'b.png'].map((name) => ({ name, mimeType: 'image/png', buffer: phantom() })));
+    await app.locator('#progress-text', { hasText: '2 read' }).waitFor();
+    /** @type {string[]} */
+    const saved = [];
+    page.on('download', (download) => saved.push(download.suggestedFilename()));
+    for (const name of ['deepbreath.html', 'deepbreath-2026-11-24T120000.html', '../deepbreath-2026-11-24T120000.csv', 'deepbreath-2026-11-24T120000.csv.exe']) {
+      await app.evaluate((name) => {
+        const { prototype } = MessagePort;
+        const post = prototype.postMessage;
+        Object.defineProperty(prototype, 'postMessage', { configurable: true, value(/** @type {any} */ message, /** @type {any} */ lines) {
+          if (message.kind !== 'save') return post.call(this, message, lines);
+          Object.defineProperty(prototype, 'postMessage', { configurable: true, writable: true, value: post });
+          return post.call(this, { ...message, name, type: 'text/html' }, lines);
+        } });
+      }, name);
+      await app.locator('#export-csv').click();
+      await pause(PATIENCE);
+    }
+    assert.deepEqual(saved, []);
+    await Promise.all([page.waitForEvent('download'), app.locator('#export-csv').click()]);
+    assert.match(saved.join(), /^deepbreath-[^,]*\.csv$/);
+  } finally {
+    await browser.close();
+  }
+});

@@ -56,10 +56,10 @@ const TYPES = {
 /**
  * Serves a folder below a sub-path and logs every request that arrives. `blank.html` is an empty page.
  * @param {{ folder?: string, change?: (name: string, bytes: Buffer, query: string) => Buffer, headers?: Record<string, string>,
- *   silent?: (name: string) => boolean }} [options] `change` may alter what is sent; `headers` come with every file; `silent`
+ *   silent?: (name: string) => boolean, status?: (name: string) => number }} [options] `change` may alter what is sent; `headers` come with every file; `silent`
  *   says whether requests of a file are accepted and never answered.
  */
-export async function serve({ folder = DIST, change = (_, bytes) => bytes, headers = {}, silent = () => false } = {}) {
+export async function serve({ folder = DIST, change = (_, bytes) => bytes, headers = {}, silent = () => false, status = () => 200 } = {}) {
   /** @type {string[]} */
   const served = [];
   /** @type {string[]} The same with what follows a question mark. */
@@ -76,7 +76,7 @@ export async function serve({ folder = DIST, change = (_, bytes) => bytes, heade
     if (!bytes) return response.writeHead(404).end();
     const body = change(name, bytes, search);
     const type = TYPES[path.extname(file)] ?? 'application/octet-stream';
-    response.writeHead(200, { 'content-type': type, 'content-length': body.length, ...headers }).end(body);
+    response.writeHead(status(name), { 'content-type': type, 'content-length': body.length, ...headers }).end(body);
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
   const address = server.address();

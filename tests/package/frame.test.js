@@ -1,7 +1,7 @@
 // <deep-breath-frame>: the built site in a frame of another origin's page, which hears answers and hands films in.
 
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { launch, serve } from '../browser/site.js';
@@ -94,6 +94,23 @@ describe('<deep-breath-frame>', () => {
     assert.deepEqual(answers, ['image', 'unknown-format', 'image']);
   });
 
+  test('a film of the visitor is not taken for one of the same name that the page around asked for', async () => {
+    const frame = page.frames().find((one) => one.url().startsWith(site.url));
+    assert.ok(frame);
+    const app = frame.frameLocator('#place iframe');
+    // The visitor's film is read first; it is no image.
+    const asked = page.locator('deep-breath-frame').evaluate(async (element) => {
+      const film = await (await fetch('drawn.png')).blob();
+      while (!(/** @type {any} */ (globalThis).go)) await new Promise((resolve) => setTimeout(resolve, 10));
+      return /** @type {DeepBreathFrameElement} */ (element).classify(new File([film], 'same')).then(({ file }) => file, (error) => error.code);
+    });
+    const image = readFileSync(path.join(made.folder, 'drawn.png'));
+    const files = [0, 1, 2, 3].map((number) => ({ name: number < 3 ? `before-${number}` : 'same', mimeType: '', buffer: number < 3 ? image : Buffer.from('text') }));
+    await app.locator('#file').setInputFiles(files);
+    await page.evaluate(() => Object.assign(globalThis, { go: true }));
+    assert.equal(await asked, 'same');
+  });
+
   test('speaks the language of the page around, and only that catalogue is fetched', async () => {
     const tab = await browser.newPage();
     const before = site.served.length;
@@ -159,6 +176,50 @@ describe('<deep-breath-frame>', () => {
       assert.deepEqual(await tab.evaluate('Promise.all([outside, told, asked])'), ['not-loaded', 'unreachable', 'unreachable']);
     } finally {
       await tab.close();
+    }
+  });
+
+  test('what was asked of a page that fails, stops or is left is rejected', async () => {
+    /** @param {string} address @param {(frame: import('playwright-core').Frame) => Promise<unknown>} [act] */
+    const outcome = async (address, act) => {
+      const tab = await browser.newPage();
+      try {
+        await tab.goto(`${around.url}blank.html`);
+        const asked = tab.evaluate(async (address) => {
+          // @ts-ignore: an address of the served page
+          await import('./node_modules/deepbreath/frame-element.js');
+          const element = /** @type {DeepBreathFrameElement} */ (document.createElement('deep-breath-frame'));
+          element.setAttribute('src', address);
+          element.setAttribute('backend', 'cpu');
+          document.body.append(element);
+          const code = await element.classify(new Blob(['text'])).catch((error) => error.code);
+          return [code, await Promise.race([element.classify(new Blob(['text'])).catch((error) => error.code), new Promise((resolve) => setTimeout(resolve, 500, 'waits'))])];
+        }, address);
+        if (act) {
+          await tab.locator('deep-breath-frame iframe').waitFor();
+          const frame = await (await tab.locator('deep-breath-frame iframe').elementHandle())?.contentFrame();
+          if (!frame) throw new Error('no frame');
+          await frame.locator('#place iframe').waitFor();
+          await act(frame);
+        }
+        return await asked;
+      } finally {
+        await tab.close();
+      }
+    };
+    /** @type {(name: string) => number} */
+    let status = (name) => (name.endsWith('.safetensors') ? 503 : 200);
+    let silent = (/** @type {string} */ _) => false;
+    const broken = await serve({ status: (name) => status(name), silent: (name) => silent(name) });
+    try {
+      assert.deepEqual(await outcome(broken.url), ['unreachable', 'unreachable'], 'no weights');
+      status = (name) => (name.includes('app/main-') ? 503 : 200);
+      assert.deepEqual(await outcome(broken.url), ['frame-failed', 'frame-failed'], 'no application');
+      status = () => 200;
+      silent = (name) => name.endsWith('.safetensors'); // What was asked is not answered while it loads.
+      assert.deepEqual(await outcome(broken.url, (frame) => frame.evaluate(() => location.reload())), ['frame-failed', 'waits'], 'loaded anew');
+    } finally {
+      broken.close();
     }
   });
 

@@ -11,7 +11,8 @@ import { described } from './words.js';
  * What the page around hears. `id` is that of the film that it handed in, if it was this one.
  * @typedef {{ kind: 'ready', backend: string, weights: Classifier['weights'] }
  *   | { kind: 'assessment', id: number | undefined, assessment: Assessment }
- *   | { kind: 'error', id: number | undefined, code: string, message: string }} FromApplication
+ *   | { kind: 'error', id: number | undefined, code: string, message: string }
+ *   | { kind: 'failed', code: string, message: string }} FromApplication `failed`: there will be no answer to anything.
  */
 
 /** @typedef {{ kind: 'classify', id: number, file: File }} ToApplication What it says. */
@@ -22,8 +23,8 @@ export class Host {
   #line;
   /** @type {FromApplication | undefined} What a line that comes later still has to hear. */
   #state;
-  /** @type {Map<string, number[]>} Films that were handed in and have no answer yet, by name, in order: so they are read. */
-  #asked = new Map();
+  /** @type {WeakMap<object, number>} The number of each film that was handed in and has no answer yet. */
+  #asked = new WeakMap();
 
   /** @param {MessagePort} line */
   meet(line) {
@@ -31,8 +32,7 @@ export class Host {
     line.addEventListener('message', ({ data }) => {
       const { kind, id, file } = /** @type {ToApplication} */ (data);
       if (kind !== 'classify' || !(file instanceof File)) return;
-      this.#asked.set(file.name, [...(this.#asked.get(file.name) ?? []), id]);
-      choose(file);
+      choose(file, (chosen) => this.#asked.set(chosen, id));
     });
     line.start();
     if (this.#state) line.postMessage(this.#state);
@@ -69,16 +69,14 @@ export class Host {
 
   /** Which request of the page around is done with this. @param {Source} source */
   #idOf(source) {
-    const name = source instanceof File ? source.name : '';
-    const [id, ...later] = this.#asked.get(name) ?? [];
-    if (later.length) this.#asked.set(name, later);
-    else this.#asked.delete(name);
+    const id = this.#asked.get(source);
+    this.#asked.delete(source);
     return id;
   }
 
   /** Tells that there will be no classifier. @param {unknown} error */
   failed(error) {
-    this.#tell((this.#state = { kind: 'error', id: undefined, ...described(error) }));
+    this.#tell((this.#state = { kind: 'failed', ...described(error) }));
   }
 
   /** @param {FromApplication} message */
@@ -87,11 +85,16 @@ export class Host {
   }
 }
 
-/** Opens a film as if the visitor had chosen it. @param {File} file */
-function choose(file) {
+/**
+ * Opens a film as if the visitor had chosen it.
+ * @param {File} file
+ * @param {(chosen: File) => void} note Hears, before anything is read, which object the application gets: not this one.
+ */
+function choose(file, note) {
   const chosen = new DataTransfer();
   chosen.items.add(file);
   const box = input('file');
   box.files = chosen.files;
+  for (const given of box.files) note(given);
   box.dispatchEvent(new Event('change', { bubbles: true }));
 }

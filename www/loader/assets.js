@@ -20,6 +20,15 @@ const absolute = (path) => new URL(path, document.baseURI).href;
 /** Also computed by sw.js. */
 const cacheName = () => `deepbreath ${absolute('./')}`;
 
+/** Where files are kept; undefined where that is off, as in some private windows. */
+async function opened() {
+  try {
+    return await globalThis.caches?.open(cacheName());
+  } catch {
+    return undefined;
+  }
+}
+
 /** One build's files. */
 export class Assets {
   #manifest;
@@ -39,7 +48,7 @@ export class Assets {
 
   /** @param {import('./network.js').Network} network */
   static async open(network) {
-    const cache = await globalThis.caches?.open(cacheName()).catch(() => undefined); // Off in some private windows.
+    const cache = await opened();
     const manifest = JSON.parse(new TextDecoder().decode(await fetchBytes(absolute(MANIFEST), { cache: 'no-cache' })));
     return new Assets(manifest, cache, network);
   }
@@ -62,7 +71,7 @@ export class Assets {
   /** Whether a file is on this machine already. @param {string} name */
   async kept(name) {
     const asset = this.#manifest.files[name];
-    return asset !== undefined && await this.#cache?.match(absolute(asset.path)) !== undefined;
+    return asset !== undefined && await this.#stored(absolute(asset.path)) !== undefined;
   }
 
   /**
@@ -75,13 +84,13 @@ export class Assets {
     const asset = this.#manifest.files[name];
     if (!asset) throw new DeepbreathError('no-asset', `This build of the page has no ${name}.`);
     const url = absolute(asset.path);
-    const kept = await (await this.#cache?.match(url))?.arrayBuffer();
+    const kept = await this.#stored(url);
     if (kept && await sha256(kept) === asset.sha256) {
       this.#network.kept(url, kept.byteLength);
       onProgress?.(kept.byteLength);
       return new Uint8Array(kept);
     }
-    if (kept) await this.#cache?.delete(url); // Or the service worker would answer with it again.
+    if (kept) await this.#cache?.delete(url).catch(() => {}); // Or the service worker would answer with it again.
     const bytes = await this.#fetch(url, asset, (loaded) => onProgress?.(loaded));
     // A full disk must not keep anyone from an answer.
     await this.#cache?.put(url, new Response(bytes, { headers: { 'content-length': String(bytes.length) } })).catch(() => {});
@@ -105,13 +114,37 @@ export class Assets {
 
   /** Makes the next visit take the server's build. */
   async accept() {
-    await this.#cache?.put(absolute(UPDATE), new Response('yes'));
+    try {
+      await this.#cache?.put(absolute(UPDATE), new Response('yes'));
+    } catch {
+      // No room for the mark: without the old build there is only the server's.
+      await globalThis.caches.delete(cacheName()).catch(() => {});
+    }
   }
 
-  /** Keeps the page itself, so that the next visit works without a network, and forgets the files of other builds. */
+  /**
+   * Keeps the page itself, so that the next visit works without a network, and forgets the files of other builds. Where
+   * that fails, only the next visit needs the network: it rejects for a file alone that is not what was published.
+   */
   async keep() {
-    const cache = this.#cache;
-    if (!cache) return;
+    try {
+      if (this.#cache) await this.#keep(this.#cache);
+    } catch (error) {
+      if (error instanceof DeepbreathError && error.code === 'damaged') throw error;
+    }
+  }
+
+  /** What is kept under an address; undefined also where storage fails. @param {string} url */
+  async #stored(url) {
+    try {
+      return await (await this.#cache?.match(url))?.arrayBuffer();
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** @param {Cache} cache */
+  async #keep(cache) {
     const wanted = new Map(Object.values(this.#manifest.files).map((asset) => [absolute(asset.path), asset]));
     const stored = await cache.match(absolute(MANIFEST));
     const manifest = JSON.stringify(this.#manifest);
@@ -122,6 +155,8 @@ export class Assets {
         const type = TYPES[asset.path.slice(asset.path.lastIndexOf('.'))] ?? 'application/octet-stream';
         return /** @type {const} */ ([url, new Response(await this.#fetch(url, asset), { headers: { 'content-type': type } })]);
       }));
+      // First what was there, all of it: where the disk is full in between, files of two builds would stand beside each other.
+      for (const url of [absolute(MANIFEST), ...responses.map(([url]) => url)]) await cache.delete(url);
       for (const [url, response] of responses) await cache.put(url, response);
       // Last: with the list, the build is whole.
       await cache.put(absolute(MANIFEST), new Response(manifest, { headers: { 'content-type': 'application/json' } }));

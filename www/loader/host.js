@@ -7,6 +7,12 @@ export function hostOrigin() {
   return asked && parent !== window && URL.canParse(asked) ? new URL(asked).origin : undefined;
 }
 
+/** Tells the page around that this one has stopped for good; why, is shown here. */
+export function tellStopped() {
+  const origin = hostOrigin();
+  if (origin) parent.postMessage({ deepbreath: 'stopped' }, origin);
+}
+
 /**
  * Greets the page around. A page of another origin hears nothing, and is not heard.
  * @param {string} origin

@@ -26,6 +26,11 @@ export class Workers {
     this.#tutorial = tutorial;
   }
 
+  /** Whether there is a second network. */
+  get tutorial() {
+    return this.#tutorial !== undefined;
+  }
+
   /**
    * @param {number} id
    * @param {MessagePort} port Where its requests come from.

@@ -307,6 +307,7 @@ export const de = {
   'problem.closed': 'Das Programm wurde beendet',
   'problem.damaged': 'Eine Datei ist beschädigt angekommen',
   'problem.no-asset': 'Ein Teil der Seite fehlt',
+  'problem.frame-failed': 'Die Seite im Rahmen hat aufgehört zu arbeiten',
   'problem.internal': 'Im Programm ging etwas schief',
   'problem.options': 'Vom Programm wurde etwas verlangt, das es nicht kennt',
   'problem.not-loaded': 'Das Programm ist nicht geladen',

@@ -308,6 +308,7 @@ export const en = {
   'problem.closed': 'The classifier was closed',
   'problem.damaged': 'A file arrived damaged',
   'problem.no-asset': 'A part of the page is missing',
+  'problem.frame-failed': 'The page in the frame stopped',
   'problem.internal': 'Something went wrong in the program',
   'problem.options': 'The program was asked for something that it does not know',
   'problem.not-loaded': 'The classifier is not loaded',

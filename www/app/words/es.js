@@ -307,6 +307,7 @@ export const es = {
   'problem.closed': 'El programa se cerró',
   'problem.damaged': 'Un archivo llegó dañado',
   'problem.no-asset': 'Falta una parte de la página',
+  'problem.frame-failed': 'La página del marco se ha detenido',
   'problem.internal': 'Algo falló en el programa',
   'problem.options': 'Se pidió al programa algo que no conoce',
   'problem.not-loaded': 'El programa no está cargado',

@@ -307,6 +307,7 @@ export const fr = {
   'problem.closed': 'Le programme a été fermé',
   'problem.damaged': 'Un fichier est arrivé endommagé',
   'problem.no-asset': 'Une partie de la page manque',
+  'problem.frame-failed': 'La page du cadre s’est arrêtée',
   'problem.internal': 'Une erreur s’est produite dans le programme',
   'problem.options': 'On a demandé au programme quelque chose qu’il ne connaît pas',
   'problem.not-loaded': 'Le programme n’est pas chargé',
