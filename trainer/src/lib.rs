@@ -35,6 +35,7 @@ pub mod plots;
 pub mod predict;
 pub mod prepare;
 pub mod pretrained;
+pub mod protocol;
 pub mod provenance;
 pub mod recipe;
 pub mod refusals;

@@ -337,5 +337,10 @@ fn one_label_is_nothing_to_tell_apart() {
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(!done.status.success() && said.contains("all films to train on are labelled `covid`"), "{said}");
     assert!(said.contains("too few validation films: 2 of `covid`"), "{said}");
+    let unmarked = std::fs::read_to_string(&manifest).expect("rows").replace(",val,", ",train,");
+    std::fs::write(&manifest, unmarked).expect("a manifest");
+    let done = command(&manifest, &out, &[]).output().expect("the trainer starts");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(said.contains("of the 8 marked `train` were taken to validate on"), "{said}");
     assert!(!out.exists(), "nothing was begun");
 }
